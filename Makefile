@@ -1,0 +1,50 @@
+# Two commands set up everything on a fresh machine: `make demo` and `make test`.
+PYTHON  ?= python3.11
+VENV    ?= .venv
+BIN     := $(VENV)/bin
+PROJECT ?= demo
+PYTEST  ?= $(BIN)/python -m pytest
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export HF_HUB_DISABLE_TELEMETRY := 1
+export RUNTIME__DLTHUB_TELEMETRY := false
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit lint dev bench lock clean
+
+help:  ## what each target does
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[factory,dev]'
+	touch $@
+
+install: $(VENV)/.installed  ## the environment, from the lock
+
+demo: install  ## sample company, whole pipeline, publication, a site that pulls and answers
+	$(BIN)/python -m pipelines.demo $(PROJECT)
+
+test: install  ## every test
+	$(PYTEST)
+
+unit: install  ## the tests that take seconds
+	$(PYTEST) -m unit
+
+lint: install  ## ruff and mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dev: install  ## Dagster and MLflow on one project, in the browser
+	$(BIN)/lading dev --project $(PROJECT)
+
+bench: install  ## the figures of docs/benchmarks.md, as ratios taken in one run
+	$(BIN)/python -m benchmarks
+
+lock:  ## resolve again and write constraints.txt
+	$(PYTHON) scripts/lock.py constraints.txt
+
+clean:  ## remove what make made
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

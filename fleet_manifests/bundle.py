@@ -1,0 +1,168 @@
+"""The bundle: the immutable files of a build, identified by their OCI manifest."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from fleet_manifests.errors import IntegrityError
+from fleet_manifests.profile import IsaClass
+from fleet_manifests.wire import Digest, Name, Task, Wire, digest_of, dump
+
+ManifestType = Literal["application/vnd.oci.image.manifest.v1+json"]
+ArtifactType = Literal["application/vnd.cncf.model.manifest.v1+json"]
+MANIFEST_TYPE: ManifestType = "application/vnd.oci.image.manifest.v1+json"
+ARTIFACT_TYPE: ArtifactType = "application/vnd.cncf.model.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
+WEIGHT_TYPE = "application/vnd.cncf.model.weight.v1.raw"
+WEIGHT_CONFIG_TYPE = "application/vnd.cncf.model.weight.config.v1.raw"
+DOC_TYPE = "application/vnd.cncf.model.doc.v1.raw"
+SIGNATURE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+FILEPATH = "org.cncf.model.filepath"
+"""Annotation that holds a layer's path inside the bundle (CNCF ModelPack)."""
+
+BUNDLE_FILE = "bundle.json"
+
+
+class Descriptor(Wire):
+    """An OCI content descriptor: how to ask for a blob, and how to know it."""
+
+    media_type: Annotated[str, Field(alias="mediaType")]
+    digest: Digest
+    size: Annotated[int, Field(ge=0)]
+    annotations: dict[str, str] = {}
+
+    @property
+    def path(self) -> str:
+        """The file's relative POSIX path inside the bundle.
+
+        Raises:
+            IntegrityError: no path, or one that could leave the bundle's folder.
+        """
+        path = self.annotations.get(FILEPATH, "")
+        parts = path.split("/")
+        safe = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
+        hidden = any(part in ("", ".", "..") or part.startswith(".") for part in parts)
+        if not safe or hidden or PurePosixPath(path).is_absolute():
+            raise IntegrityError(f"blob {self.digest}: {path!r} is not a path inside a bundle")
+        return path
+
+
+class OciManifest(Wire):
+    """The OCI image manifest of a bundle, in the ModelPack form. Its digest is the bundle's identity."""
+
+    schema_version: Annotated[Literal[2], Field(alias="schemaVersion")] = 2
+    media_type: Annotated[ManifestType, Field(alias="mediaType")] = MANIFEST_TYPE
+    artifact_type: Annotated[ArtifactType, Field(alias="artifactType")] = ARTIFACT_TYPE
+    config: Descriptor
+    layers: Annotated[tuple[Descriptor, ...], Field(min_length=1)]
+    annotations: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _distinct_paths(self) -> OciManifest:
+        paths = [layer.path.casefold() for layer in self.layers]
+        if len(set(paths)) != len(paths):
+            raise ValueError("two layers have the same path")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """The bundle digest: sha256 of the canonical JSON of this manifest."""
+        return digest_of(dump(self))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all the bundle's files together."""
+        return sum(layer.size for layer in self.layers)
+
+
+class BaseRef(Wire):
+    """A pinned pretrained model."""
+
+    name: str
+    revision: str
+    digest: Digest
+    licence: str
+
+
+class SessionConfig(Wire):
+    """ONNX Runtime session options that a recipe chose; they are part of the build."""
+
+    threads: Annotated[int, Field(ge=1)] = 1
+    allow_spinning: bool = False
+    graph_optimization: Literal["all", "extended", "basic", "disabled"] = "all"
+    disabled_optimizers: tuple[str, ...] = ()
+
+
+class Calibration(Wire):
+    """How scores become confidence, and the confidence below which the edge defers."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Softmax temperature fitted on validation data (Guo et al. 2017)."""
+    defer_threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Lowest confidence that keeps `target_precision` on validation data."""
+    target_precision: Annotated[float, Field(ge=0, le=1)] = 0.0
+    coverage: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of validation rows at or above the threshold."""
+
+
+class SmokeCase(Wire):
+    """One input and its known answer, run by a site before a bundle may serve."""
+
+    text: str
+    label: str
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    tolerance: Annotated[float, Field(gt=0, le=1)] = 0.05
+
+
+class BundleConfig(Wire):
+    """`bundle.json`: how to run the files beside it. Holds no evidence and no date."""
+
+    schema_version: Literal[1] = 1
+    workflow: Name
+    task: Task
+    profile: Name
+    isa: IsaClass
+    recipe: Name
+    model: str = "model.onnx"
+    tokenizer: str = "tokenizer.json"
+    max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
+    max_characters: Annotated[int, Field(ge=1)] = 20_000
+    labels: tuple[str, ...] = ()
+    calibration: Calibration = Calibration()
+    session: SessionConfig = SessionConfig()
+    base: BaseRef
+    data_card: Digest
+    """Digest of the data card of the corpus that the model was trained on."""
+    data_card_file: str = "data_card.json"
+    prompt_version: str | None = None
+    policy_version: str | None = None
+    smoke: tuple[SmokeCase, ...] = ()
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("a label appears twice")
+        return labels
+
+
+class BundleRef(Wire):
+    """Where a manifest points: the bundle's OCI manifest and its signature, both blobs."""
+
+    name: str
+    """What the signature must be for: `<workflow>--<profile>`."""
+    manifest: Descriptor
+    signature: Descriptor
+
+    @property
+    def digest(self) -> str:
+        """The bundle digest."""
+        return self.manifest.digest
+
+
+def bundle_name(workflow: str, profile: str) -> str:
+    """The name that a bundle's signature is bound to."""
+    return f"{workflow}--{profile}"

@@ -1,0 +1,169 @@
+"""The fleet manifest: the versioned, signed statement of what may run for a channel."""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
+
+from fleet_manifests.bundle import BaseRef, BundleRef, Descriptor
+from fleet_manifests.errors import IntegrityError, RefusedError
+from fleet_manifests.evidence import Verdict
+from fleet_manifests.placement import Placement, Where
+from fleet_manifests.profile import HardwareProfile, HostFacts
+from fleet_manifests.wire import DataClass, Digest, Name, Task, Wire
+
+Channel = Literal["candidates", "canary", "stable"]
+
+
+class Guardrails(Wire):
+    """What holds for a workflow whichever build answers."""
+
+    minimum_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Never answer below this, whatever the build's own threshold says."""
+    max_characters: Annotated[int, Field(ge=1)] = 20_000
+    max_knowledge_age_days: int | None = None
+
+
+class BuildEntry(Wire):
+    """One build of a workflow: the bundle for a profile, and what its evidence said."""
+
+    bundle: BundleRef
+    defer_threshold: Annotated[float, Field(ge=0, le=1)]
+    verdict: Verdict
+    evidence: tuple[Descriptor, ...] = ()
+    """DSSE envelopes over the bundle digest, as blobs."""
+
+
+class WorkflowEntry(Wire):
+    """One workflow of a channel."""
+
+    task: Task
+    title: str
+    owner: str
+    placement: Placement
+    bases: dict[str, BaseRef] = {}
+    """Base per placement (`edge`, `central`)."""
+    builds: dict[str, BuildEntry] = {}
+    """Build per profile name."""
+    prompt_version: str | None = None
+    policy_version: str | None = None
+    roles: tuple[str, ...] = ()
+    """Roles that may ask; empty: everyone."""
+    actions: dict[str, Literal["advise", "local", "central-approval"]] = {}
+    data_classes: tuple[DataClass, ...] = ()
+    guardrails: Guardrails = Guardrails()
+    text_export: Literal["never", "deferred", "always"] = "deferred"
+    """Which request texts may leave the site."""
+
+
+class PackRef(Wire):
+    """A knowledge or context pack and the site classes that may have it."""
+
+    name: Name
+    blob: Descriptor
+    site_classes: tuple[Name, ...]
+    retriever: Digest | None = None
+    expires: AwareDatetime | None = None
+
+
+class Revocation(Wire):
+    """A bundle that must stop wherever it runs."""
+
+    bundle: Digest
+    reason: str
+
+
+class FleetManifest(Wire):
+    """Version 1 of the contract. Fields may be added; an old site ignores what it does not
+    know, unless the field's dotted path is listed in `critical`: then it refuses the document.
+    """
+
+    schema_version: Literal[1] = 1
+    channel: Channel
+    version: Annotated[int, Field(ge=1)]
+    issued: AwareDatetime
+    expires: AwareDatetime
+    max_offline_hours: Annotated[int, Field(ge=1)] = 24 * 30
+    """How long a site may go on answering without having seen the repository."""
+    minimum_agent: str = "0.1.0"
+    """Oldest `lading` that may act on this manifest."""
+    profiles: dict[str, HardwareProfile] = {}
+    workflows: dict[str, WorkflowEntry] = {}
+    knowledge_packs: tuple[PackRef, ...] = ()
+    context_packs: tuple[PackRef, ...] = ()
+    revocations: tuple[Revocation, ...] = ()
+    critical: tuple[str, ...] = ()
+    """Dotted paths (`workflows.*.guardrails.minimum_confidence`) a reader must understand."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FleetManifest:
+        if unknown := sorted(set(self.critical) - field_paths(type(self))):
+            raise ValueError(f"critical field {unknown[0]} is not known to this version; update lading")
+        for name, workflow in self.workflows.items():
+            if missing := sorted(set(workflow.builds) - set(self.profiles)):
+                raise ValueError(f"workflow {name} has a build for profile {missing[0]}, which is not listed")
+        return self
+
+    def profile_for(self, host: HostFacts, *, kind: str, wanted: str | None) -> HardwareProfile:
+        """The profile that a machine runs.
+
+        Args:
+            host: the machine.
+            kind: `edge` or `central`.
+            wanted: the profile that the assignment names, or None.
+
+        Raises:
+            RefusedError: no profile of that kind matches, with the reason for each.
+        """
+        candidates = [p for p in self.profiles.values() if p.kind == kind and wanted in (None, p.name)]
+        reasons = {p.name: p.mismatch(host) for p in candidates}
+        fitting = [p for p in candidates if reasons[p.name] is None]
+        if not fitting:
+            said = "; ".join(f"{name}: {why}" for name, why in sorted(reasons.items())) or "the manifest lists none"
+            raise RefusedError(f"no {kind} profile of {self.channel} {self.version} fits this machine: {said}")
+        return max(fitting, key=lambda p: (p.preference, p.name))
+
+    def bundles(self) -> dict[str, BundleRef]:
+        """Every bundle that this manifest names, by digest."""
+        refs = [build.bundle for workflow in self.workflows.values() for build in workflow.builds.values()]
+        return {ref.digest: ref for ref in refs}
+
+    def require_channel(self, channel: str) -> None:
+        """Refuse a manifest of another channel served under this one's name.
+
+        Raises:
+            IntegrityError: the channel differs.
+        """
+        if self.channel != channel:
+            raise IntegrityError(f"{channel}/manifest.json: says it is the manifest of channel {self.channel}")
+
+
+def placed_at(workflow: WorkflowEntry, kind: str) -> bool:
+    """Whether a workflow runs at that kind of runtime: the centre runs all, an edge what is placed there."""
+    return kind == "central" or workflow.placement.where is not Where.CENTRAL
+
+
+def field_paths(model: type[BaseModel]) -> set[str]:
+    """Every dotted field path of a model; `*` stands for a key or an index."""
+    paths: set[str] = set()
+    for name, field in model.model_fields.items():
+        paths.add(name)
+        nested, wild = _nested(field.annotation)
+        if nested is not None:
+            prefix = f"{name}.*" if wild else name
+            paths |= {f"{prefix}.{path}" for path in field_paths(nested)}
+    return paths
+
+
+def _nested(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The model inside an annotation, and whether it is the item of a collection."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    wild = typing.get_origin(annotation) in (dict, tuple)
+    for argument in typing.get_args(annotation):
+        found, deeper = _nested(argument)
+        if found is not None:
+            return found, wild or deeper
+    return None, False
