@@ -26,6 +26,13 @@ FILEPATH = "org.cncf.model.filepath"
 BUNDLE_FILE = "bundle.json"
 
 
+def is_bundle_path(path: str) -> bool:
+    """Whether a relative POSIX path may be inside a bundle: printable ASCII, nothing hidden, no way out."""
+    safe = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
+    hidden = any(part in ("", ".", "..") or part.startswith(".") for part in path.split("/"))
+    return safe and not hidden and not PurePosixPath(path).is_absolute()
+
+
 class Descriptor(Wire):
     """An OCI content descriptor: how to ask for a blob, and how to know it."""
 
@@ -42,10 +49,7 @@ class Descriptor(Wire):
             IntegrityError: no path, or one that could leave the bundle's folder.
         """
         path = self.annotations.get(FILEPATH, "")
-        parts = path.split("/")
-        safe = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
-        hidden = any(part in ("", ".", "..") or part.startswith(".") for part in parts)
-        if not safe or hidden or PurePosixPath(path).is_absolute():
+        if not is_bundle_path(path):
             raise IntegrityError(f"blob {self.digest}: {path!r} is not a path inside a bundle")
         return path
 

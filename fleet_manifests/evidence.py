@@ -102,6 +102,17 @@ class SplitRef(Wire):
     n: int
 
 
+class ReliabilityBin(Wire):
+    """How often a model is right where its confidence lies between `low` and `high`."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    """Mean confidence of the rows in the bin."""
+    accuracy: float
+
+
 class OutOfScope(Wire):
     """How well confidence tells rows that belong to no class from those that do."""
 
@@ -145,6 +156,7 @@ class AccuracyReport(Report):
     comparisons: tuple[Comparison, ...] = ()
     confusion: Confusion | None = None
     out_of_scope: OutOfScope | None = None
+    reliability: tuple[ReliabilityBin, ...] = ()
 
 
 class LatencyReport(Report):

@@ -1,0 +1,164 @@
+"""What the files of a project may say. Every key is listed here; any other is refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fleet_manifests import DataClass, Factors, Guardrails, HardwareProfile, LatencyObjective, Name, Override, Task
+from fleet_manifests.placement import SITE_CLASSES
+from pipelines.corpora.spec import CorpusSpec
+from training.arguments import TuneArguments
+from training.bases import BaseSpec
+
+
+class Spec(BaseModel):
+    """Base of every project type: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Settings(Spec):
+    """`lading.yaml`."""
+
+    name: Name
+    title: str = ""
+    seed: Annotated[int, Field(ge=0)] = 7
+    """Seed of every random choice."""
+    allowed_at_sites: frozenset[DataClass] = SITE_CLASSES
+    """Data classes that may live at a site at all."""
+
+
+class GateSpec(Spec):
+    """What a build must show."""
+
+    metric: Literal["macro_f1", "accuracy"] = "macro_f1"
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Lowest value of the metric that may ship."""
+    margin: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+    """Largest loss against the unquantized model that is accepted (non-inferiority)."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    target_precision: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Precision that the answered requests must keep; what is less certain is deferred."""
+
+
+class GuardrailSpec(Guardrails):
+    """Guardrails of a workflow."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlacementSpec(Factors):
+    """Placement factors of a workflow, and a person's override."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    override: Override | None = None
+
+
+class WorkflowSpec(Spec):
+    """`workflows/NAME.yaml`."""
+
+    name: Name
+    title: str
+    owner: str
+    task: Literal[Task.CLASSIFY]
+    data_classes: Annotated[frozenset[DataClass], Field(min_length=1)]
+    corpus: CorpusSpec
+    base: BaseSpec = BaseSpec()
+    training: TuneArguments = TuneArguments()
+    gates: GateSpec = GateSpec()
+    guardrails: GuardrailSpec = GuardrailSpec()
+    placement: PlacementSpec = PlacementSpec()
+    profiles: tuple[Name, ...] = ()
+    """Profiles to build for; empty: all of the project."""
+    roles: tuple[str, ...] = ()
+    actions: dict[str, Literal["advise", "local", "central-approval"]] = {}
+    text_export: Literal["never", "deferred", "always"] = "deferred"
+    prompt_version: str | None = None
+    policy_version: str | None = None
+
+
+class LatencySpec(LatencyObjective):
+    """Latency objective of a profile."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProfileSpec(HardwareProfile):
+    """`profiles/NAME.yaml`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    latency: LatencySpec
+
+
+class ChannelSpec(Spec):
+    """Publication policy of a channel."""
+
+    expires_days: Annotated[int, Field(ge=1, le=365)] = 30
+    managers: tuple[Name, ...] = ()
+    """Release managers whose keys may sign this channel; only `stable` has them."""
+    threshold: Annotated[int, Field(ge=1)] = 1
+    """Managers who must sign."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> ChannelSpec:
+        if len(set(self.managers)) != len(self.managers):
+            raise ValueError("managers: a name appears twice")
+        if self.managers and self.threshold > len(self.managers):
+            raise ValueError(f"threshold {self.threshold} is more than the {len(self.managers)} managers")
+        return self
+
+
+class SiteSpec(Spec):
+    """One site of the fleet."""
+
+    site: Name
+    site_class: Name
+    kind: Literal["edge", "central"] = "edge"
+    channel: Literal["canary", "stable"] = "stable"
+    ring: Annotated[int, Field(ge=0)] = 0
+    profile: Name | None = None
+    workflows: tuple[Name, ...] = ()
+    data_classes: tuple[DataClass, ...] = (DataClass.PUBLIC, DataClass.INTERNAL, DataClass.CUSTOMER)
+
+
+class CentralSpec(Spec):
+    """Where sites reach the central service."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+
+
+class ChannelsSpec(Spec):
+    """The channels that a project publishes."""
+
+    candidates: ChannelSpec = ChannelSpec()
+    canary: ChannelSpec = ChannelSpec()
+    stable: ChannelSpec = ChannelSpec(expires_days=90)
+
+    @model_validator(mode="after")
+    def _managed(self) -> ChannelsSpec:
+        if not self.stable.managers:
+            raise ValueError("stable.managers: name the release managers, at least one")
+        if self.candidates.managers or self.canary.managers:
+            raise ValueError("managers: only stable is signed by release managers")
+        return self
+
+
+class FleetSpec(Spec):
+    """`fleet.yaml`."""
+
+    channels: ChannelsSpec
+    central: CentralSpec | None = None
+    max_offline_hours: Annotated[int, Field(ge=1)] = 24 * 30
+    sites: tuple[SiteSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> FleetSpec:
+        names = [site.site for site in self.sites]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"sites: {twice[0]} appears twice")
+        return self
