@@ -47,4 +47,4 @@ lock:  ## resolve again and write constraints.txt
 	$(PYTHON) scripts/lock.py constraints.txt
 
 clean:  ## remove what make made
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo demo-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

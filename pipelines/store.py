@@ -111,6 +111,10 @@ class Store:
             with FileLock(folder / f"{key}.lock"):
                 return self._read(step.name, key) or self._work(step.name, key, work)
 
+    def drop(self, step: Step) -> None:
+        """Forget what a step made, so that it is done again."""
+        shutil.rmtree(self.root / step.name / step.key, ignore_errors=True)
+
     def point(self, partition: str, step: str, entry: Entry) -> None:
         """Remember an entry as the latest outcome of a step for a partition."""
         with _storage(self.root):

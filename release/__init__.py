@@ -1,1 +1,49 @@
+"""Releasing: bundles, signatures, evidence, the gate and the published tree.
 
+    >>> keys = Keys.of_project("acme", outside=[project])
+    >>> release = Release(project / "public", keys, Policy(managers=("alice", "bob")))
+    >>> release.init()
+
+A build becomes a candidate: its files are laid out, signed by the builder, and measured.
+
+    >>> manifest = assemble(files, config, out)
+    >>> sign_bundle(out, keys["builder"])
+    >>> (out / "accuracy.dsse.json").write_bytes(attest(report, keys["builder"]))
+    >>> candidate = Candidate("exception_triage", profile, out, (out / "accuracy.dsse.json", ...))
+
+Candidates enter the channels through the gate, which verifies all of it again.
+
+    >>> release.offer([candidate], workflows)
+    >>> release.promote("canary", [candidate], workflows)
+    >>> release.promote("stable", [candidate], workflows, managers=["alice", "bob"])
+    >>> release.assign([assignment])
+
+What is published is static files that any TUF client can verify from `metadata/1.root.json`.
+"""
+
+from release.attest import attest, verify_evidence
+from release.bundles import assemble, open_bundle
+from release.keys import Keys, SigningKey
+from release.policy import Expiry, Policy
+from release.promotion import Candidate, Checked, admit, check_candidate
+from release.publish import Release, ReleaseStatus, RoleStatus
+from release.signing import sign_bundle
+
+__all__ = [
+    "Candidate",
+    "Checked",
+    "Expiry",
+    "Keys",
+    "Policy",
+    "Release",
+    "ReleaseStatus",
+    "RoleStatus",
+    "SigningKey",
+    "admit",
+    "assemble",
+    "attest",
+    "check_candidate",
+    "open_bundle",
+    "sign_bundle",
+    "verify_evidence",
+]

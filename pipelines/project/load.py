@@ -55,12 +55,6 @@ class Project:
         """The MLflow store."""
         return f"sqlite:///{self.state / 'mlflow.db'}"
 
-    @property
-    def keys(self) -> Path:
-        """The folder of signing keys, outside the project: `LADING_KEYS` or one in the home directory."""
-        chosen = os.environ.get("LADING_KEYS")
-        return Path(chosen) if chosen else Path.home() / ".config" / "lading" / "keys" / self.settings.name
-
     @cached_property
     def store(self) -> Store:
         """The content-addressed store."""

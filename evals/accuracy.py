@@ -1,0 +1,221 @@
+"""Accuracy of a bundle on its workflow's test split, against references on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evals import gates
+from evals.calibration import expected_calibration_error, reliability
+from evals.engines import Engine, load_engine, this_machine
+from evals.predictions import Predictions, encode, predict
+from evals.rows import Split, read_split
+from evals.scores import confusion, out_of_scope, proportion, scores
+from evals.statistics import MetricName, compare
+from fleet_manifests import (
+    AccuracyReport,
+    Comparison,
+    ConfigError,
+    DataError,
+    Gate,
+    HardwareProfile,
+    Machine,
+    Measurement,
+    Metric,
+    OutOfScope,
+    UsageError,
+    worst,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NOT_INFERIOR_TO = ("unquantized", "champion", "reference")
+"""References that a build may not lose more than the margin against; all others are baselines."""
+
+MAX_SLICES = 50
+"""Slice values reported; more of them are ids, not slices."""
+
+
+@dataclass(frozen=True)
+class AccuracyPolicy:
+    """What a workflow asks of the accuracy of its builds."""
+
+    metric: MetricName = "macro_f1"
+    """The metric that floor and margin are about."""
+    floor: float = 0.0
+    """Absolute floor of the metric."""
+    margin: float = 0.02
+    """Largest loss that does not matter, in the metric's own unit."""
+    confidence: float = 0.95
+    """Confidence of the two-sided intervals."""
+    resamples: int = 2000
+    """Bootstrap resamples of macro-F1."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name, value in (("floor", self.floor), ("margin", self.margin)):
+            if not 0 <= value <= 1:
+                raise ConfigError(f"accuracy policy: {name}: expected 0 to 1, found {value}")
+        if self.margin == 0:
+            raise ConfigError("accuracy policy: margin: expected more than 0; no finite test proves a loss of zero")
+        if not 0.5 < self.confidence < 1:
+            raise ConfigError(f"accuracy policy: confidence: expected 0.5 to 1, found {self.confidence}")
+        if self.metric not in ("accuracy", "macro_f1"):
+            raise ConfigError(f"accuracy policy: metric: expected accuracy or macro_f1, found {self.metric}")
+
+
+def measure(
+    bundle: Path,
+    corpus: Path,
+    *,
+    profile: HardwareProfile,
+    bundle_digest: str,
+    references: Mapping[str, Sequence[str]],
+    policy: AccuracyPolicy,
+    taken: datetime,
+    engine: Engine | None = None,
+    machine: Machine | None = None,
+) -> AccuracyReport:
+    """Measure a bundle on `test.jsonl`, and on `oos_test.jsonl` where the corpus has one.
+
+    Args:
+        bundle: folder of the bundle.
+        corpus: folder of the corpus.
+        profile: what the bundle was built for.
+        bundle_digest: what the report is about.
+        references: predicted labels per reference model, row-aligned with the test split.
+            Those of `NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
+        policy: metric, floor, margin and statistics.
+        taken: when.
+        engine: a loaded bundle; None loads it.
+        machine: who measures; None asks the machine.
+
+    Raises:
+        UsageError: the bundle is for another profile.
+        DataError: the split or a reference cannot be used.
+        IntegrityError: the bundle does not load.
+    """
+    engine = engine or load_engine(bundle)
+    machine = machine or this_machine()
+    require_profile(engine.config.profile, profile)
+    split = read_split(corpus, "test")
+    truth = _truth(corpus, split, engine.config.labels)
+    predictions = predict(engine, split.texts)
+    correct = predictions.codes == truth
+
+    comparisons = tuple(_comparisons(truth, predictions, references, policy))
+    bins = reliability(predictions.confidence, correct)
+    metrics = tuple(_metrics(truth, predictions, split, policy))
+    calibration_error = Metric(name="ece", value=expected_calibration_error(bins), n=len(truth))
+    found = _gates(truth, predictions, metrics, comparisons, policy, engine.config.calibration.target_precision)
+    mismatch = profile.mismatch(machine.host)
+    if mismatch is not None:
+        found = [gate if gate.name == "canary" else gates.preview(gate) for gate in found]
+        found.append(gates.unmeasured(mismatch))
+    return AccuracyReport(
+        workflow=engine.config.workflow,
+        profile=profile.name,
+        bundle=bundle_digest,
+        taken=taken,
+        measurement=Measurement.MEASURED if mismatch is None else Measurement.ABSENT,
+        machine=machine,
+        metrics=(*metrics, calibration_error),
+        gates=tuple(found),
+        verdict=worst(gate.verdict for gate in found),
+        split=split.ref,
+        comparisons=comparisons,
+        confusion=confusion(truth, predictions),
+        out_of_scope=_out_of_scope(engine, corpus, predictions),
+        reliability=bins,
+    )
+
+
+def require_profile(built_for: str, profile: HardwareProfile) -> None:
+    """Refuse to measure a bundle for a profile that it was not built for.
+
+    Raises:
+        UsageError: the two differ.
+    """
+    if built_for != profile.name:
+        raise UsageError(f"profile {profile.name}: the bundle was built for {built_for}; measure it for that profile")
+
+
+def _truth(corpus: Path, split: Split, labels: Sequence[str]) -> NDArray[np.intp]:
+    names = [row.label or "" for row in split.rows]
+    return encode(names, labels, strict=str(corpus / f"{split.ref.name}.jsonl"))
+
+
+def _metrics(
+    truth: NDArray[np.intp], predictions: Predictions, split: Split, policy: AccuracyPolicy
+) -> Iterator[Metric]:
+    yield from scores(truth, predictions, confidence=policy.confidence, resamples=policy.resamples, seed=policy.seed)
+    correct = predictions.codes == truth
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(split.rows):
+        for name, value in row.slices.items():
+            places.setdefault(f"accuracy/{name}={value}", []).append(place)
+    if len(places) <= MAX_SLICES:
+        for name, rows in sorted(places.items()):
+            yield proportion(name, correct[rows], policy.confidence)
+
+
+def _comparisons(
+    truth: NDArray[np.intp], predictions: Predictions, references: Mapping[str, Sequence[str]], policy: AccuracyPolicy
+) -> Iterator[Comparison]:
+    """One comparison per reference, in the order of their names."""
+    for name in sorted(references):
+        if len(references[name]) != len(truth):
+            raise DataError(
+                f"reference {name}: expected {len(truth)} predictions, one per test row, found "
+                f"{len(references[name])}; predict the same split again"
+            )
+        yield compare(
+            truth,
+            predictions.codes,
+            encode(references[name], predictions.labels),
+            classes=len(predictions.labels),
+            metric=policy.metric,
+            against=name,
+            confidence=policy.confidence,
+            resamples=policy.resamples,
+            seed=policy.seed,
+        )
+
+
+def _gates(
+    truth: NDArray[np.intp],
+    predictions: Predictions,
+    metrics: Sequence[Metric],
+    comparisons: Sequence[Comparison],
+    policy: AccuracyPolicy,
+    target_precision: float,
+) -> list[Gate]:
+    by_name = {metric.name: metric for metric in metrics}
+    found = [
+        gates.canary(predictions, len(np.unique(truth))),
+        gates.floor(by_name[policy.metric], policy.floor),
+        gates.deferral(by_name["coverage"], by_name.get("precision_answered"), target=target_precision),
+    ]
+    for comparison in comparisons:
+        if comparison.against in NOT_INFERIOR_TO:
+            found.append(gates.non_inferior(comparison, margin=policy.margin))
+        else:
+            found.append(gates.no_worse(comparison))
+    if "unquantized" not in {comparison.against for comparison in comparisons}:
+        found.append(gates.missing_reference("unquantized"))
+    return found
+
+
+def _out_of_scope(engine: Engine, corpus: Path, inside: Predictions) -> OutOfScope | None:
+    path = corpus / "oos_test.jsonl"
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    return out_of_scope(inside, predict(engine, read_split(corpus, "oos_test").texts))

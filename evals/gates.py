@@ -1,0 +1,205 @@
+"""Gates: one requirement each, decided by a bound, with the sentence a person reads.
+
+A gate passes when the evidence shows that the requirement holds, fails when it shows
+that it does not, and is inconclusive when it shows neither.
+"""
+
+from __future__ import annotations
+
+from evals.predictions import NO_ANSWER, Predictions
+from evals.statistics import mcnemar
+from fleet_manifests import Comparison, Gate, LatencyObjective, Metric, Verdict
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def non_inferior(comparison: Comparison, *, margin: float) -> Gate:
+    """Whether a model loses less than `margin` against another one.
+
+    The confidence bound decides, not the difference (non-inferiority as in CONSORT,
+    Piaggio et al. 2012): lower bound above -margin passes, upper bound below -margin fails.
+    """
+    found = comparison
+    if found.low > -margin:
+        verdict, says = PASS, f"loses less than the margin of {margin:.3f}"
+    elif found.high < -margin:
+        verdict, says = FAIL, f"loses more than the margin of {margin:.3f}"
+    else:
+        seen = found.difference - found.low
+        verdict = INCONCLUSIVE
+        says = f"may lose more than the margin of {margin:.3f}; these rows tell losses from {seen:.3f} on, add rows"
+    return Gate(
+        name=f"non_inferior/{found.against}",
+        verdict=verdict,
+        observed=found.low,
+        required=-margin,
+        reason=f"{_pair(found)}: {says}",
+    )
+
+
+def no_worse(comparison: Comparison) -> Gate:
+    """Whether a cheaper baseline beats the model beyond chance: then the model is not worth shipping."""
+    found = comparison
+    fails = found.high < 0
+    says = "the baseline is better; ship that one" if fails else "the baseline is not shown to be better"
+    return Gate(
+        name=f"baseline/{found.against}",
+        verdict=FAIL if fails else PASS,
+        observed=found.high,
+        required=0.0,
+        reason=f"{_pair(found)}, exact McNemar p = {mcnemar(found.lost, found.gained):.3g}: {says}",
+    )
+
+
+def missing_reference(against: str) -> Gate:
+    """No comparison where one is required."""
+    return Gate(
+        name=f"non_inferior/{against}",
+        verdict=INCONCLUSIVE,
+        reason=f"no predictions of the {against} model were given; a loss against it cannot be ruled out",
+    )
+
+
+def floor(metric: Metric, required: float) -> Gate:
+    """Whether a metric reaches the workflow's absolute floor."""
+    passes = metric.value >= required
+    return Gate(
+        name=f"floor/{metric.name}",
+        verdict=PASS if passes else FAIL,
+        observed=metric.value,
+        required=required,
+        reason=f"{metric.name} {metric.value:.3f}{interval(metric)} is {'at least' if passes else 'below'} "
+        f"the floor of {required:.3f} (n = {metric.n})",
+    )
+
+
+def canary(predictions: Predictions, classes_in_truth: int) -> Gate:
+    """A model that does not answer, or gives every row the same answer, never passes."""
+    broken = int((predictions.codes == NO_ANSWER).sum())
+    given = {name for name in predictions.names if name}
+    n = len(predictions.codes)
+    if broken:
+        verdict, reason = FAIL, f"{broken} of {n} rows have logits that are not finite numbers; the build is broken"
+    elif len(given) == 1 and classes_in_truth > 1:
+        verdict, reason = FAIL, f"all {n} rows get the answer {given.pop()!r} though {classes_in_truth} classes occur"
+    else:
+        verdict, reason = PASS, f"{n} rows get {len(given)} different answers, all from finite logits"
+    return Gate(name="canary", verdict=verdict, reason=reason)
+
+
+def deferral(coverage: Metric, precision: Metric | None, *, target: float) -> Gate:
+    """Whether the answered rows keep the precision that the defer threshold promised."""
+    if precision is None:
+        verdict, observed = INCONCLUSIVE, None
+        says = f"every row is deferred: no confidence keeps precision {target:.3f}; lower the target or add rows"
+    else:
+        observed = precision.value
+        kept = (precision.high if precision.high is not None else precision.value) >= target
+        verdict = PASS if kept else FAIL
+        found = f"{coverage.value:.1%} of {coverage.n} rows answered, precision {observed:.3f}{interval(precision)}"
+        says = f"{found} {'is in line with' if kept else 'breaks'} the promise of {target:.3f}"
+    return Gate(name="deferral", verdict=verdict, observed=observed, required=target, reason=says)
+
+
+def latency(metric: Metric, objective: LatencyObjective, tokens: int) -> Gate:
+    """Whether the percentile meets the objective, by the bounds of MLPerf early stopping."""
+    limit = objective.milliseconds
+    name = f"p{objective.percentile}"
+    low = metric.value if metric.low is None else metric.low
+    if metric.high is None:
+        verdict, says = INCONCLUSIVE, f"{metric.n} queries are too few for {name}"
+    elif metric.high <= limit:
+        verdict, says = PASS, f"at most {metric.high:.2f} ms"
+    elif low > limit:
+        verdict, says = FAIL, f"at least {low:.2f} ms"
+    else:
+        verdict, says = INCONCLUSIVE, f"between {low:.2f} and {metric.high:.2f} ms; measure on a quieter machine"
+    cut = f" (the bundle reads no more than {tokens} of {objective.tokens})" if tokens < objective.tokens else ""
+    return Gate(
+        name="latency",
+        verdict=verdict,
+        observed=metric.high if metric.high is not None else metric.value,
+        required=limit,
+        reason=f"{name} at {tokens} tokens{cut} is {metric.value:.2f} ms, {says} at 99 % confidence; "
+        f"the objective is {limit:g} ms (n = {metric.n})",
+    )
+
+
+def busy(gate: Gate, waited: float) -> Gate:
+    """A latency gate that failed while other processes had the cpu: not shown to be the model's fault."""
+    return gate.model_copy(
+        update={
+            "verdict": INCONCLUSIVE,
+            "reason": f"on a busy machine ({gate.verdict.value}): {gate.reason}; for {waited:.0%} of the time "
+            "other processes had the cpu, measure on a quiet machine",
+        }
+    )
+
+
+def steady(drift: float, limit: float, attempts: int, *, headroom: float) -> Gate:
+    """Whether the machine was steady enough for the figures to decide.
+
+    Args:
+        drift: how much longer a fixed piece of work took at one end than at the other, as a share.
+        limit: the largest drift at which figures are exact enough.
+        attempts: how often the measurement was repeated.
+        headroom: the latency objective over the bound that was found; where the figures could be off
+            by the whole drift and still meet the objective, the drift decides nothing.
+    """
+    if drift <= limit:
+        verdict, says = PASS, "the machine was steady"
+    elif headroom >= 1 + drift:
+        verdict, says = PASS, f"which cannot matter: the objective is {headroom:.1f} times the latency"
+    else:
+        verdict, says = INCONCLUSIVE, f"in the calmest of {attempts} attempts; measure on a quiet machine"
+    return Gate(
+        name="steady",
+        verdict=verdict,
+        observed=drift,
+        required=limit,
+        reason=f"a fixed piece of work took {drift:.1%} longer at one end of the measurement than at the other, {says}",
+    )
+
+
+def at_most(metric: Metric, limit: float, *, name: str, what: str) -> Gate:
+    """Whether a measured amount stays within its budget."""
+    passes = metric.value <= limit
+    return Gate(
+        name=name,
+        verdict=PASS if passes else FAIL,
+        observed=metric.value,
+        required=limit,
+        reason=f"{what} {metric.value:.1f} MB is {'within' if passes else 'over'} the budget of {limit:g} MB",
+    )
+
+
+def unmeasured(mismatch: str) -> Gate:
+    """This machine is not of the profile, so nothing measured here can pass."""
+    return Gate(
+        name="hardware",
+        verdict=INCONCLUSIVE,
+        reason=f"not measured on hardware of this profile: {mismatch}; "
+        "run `lading-site measure` on a device of the profile and import its receipt",
+    )
+
+
+def preview(gate: Gate) -> Gate:
+    """A gate decided on hardware of another profile: kept for reading, without a say."""
+    return gate.model_copy(
+        update={"verdict": INCONCLUSIVE, "reason": f"on this machine ({gate.verdict.value}): {gate.reason}"}
+    )
+
+
+def interval(metric: Metric) -> str:
+    """A metric's interval as ` (0.901 to 0.932)`, nothing where it has none."""
+    if metric.low is None or metric.high is None:
+        return ""
+    return f" ({metric.low:.3f} to {metric.high:.3f})"
+
+
+def _pair(found: Comparison) -> str:
+    return (
+        f"{found.metric} {found.ours:.3f} against {found.theirs:.3f} of {found.against}, difference "
+        f"{found.difference:+.3f} ({found.confidence:.0%} interval {found.low:+.3f} to {found.high:+.3f}, "
+        f"n = {found.n}, lost {found.lost}, gained {found.gained})"
+    )

@@ -1,0 +1,102 @@
+"""From logits to answers: labels, confidence, and what a site would defer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evals.engines import Engine
+from fleet_manifests import Calibration, DataError, IntegrityError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NO_ANSWER = -1
+"""Code of a row whose logits are not finite numbers, or of a label that no class has."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answers to some texts."""
+
+    labels: tuple[str, ...]
+    codes: NDArray[np.intp]
+    """[n] index of the predicted label, `NO_ANSWER` where the logits are not finite."""
+    confidence: NDArray[np.float64]
+    """[n] calibrated probability of the predicted label, 0 where there is none."""
+    threshold: float
+    """The defer threshold."""
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """[n] whether a site answers the row itself."""
+        return answered(self.confidence, self.threshold)
+
+    @property
+    def names(self) -> list[str]:
+        """The predicted labels, an empty one where there is no answer."""
+        return [self.labels[code] if code != NO_ANSWER else "" for code in self.codes]
+
+
+def predict(engine: Engine, texts: Sequence[str]) -> Predictions:
+    """Run the engine over texts, as a site would.
+
+    Raises:
+        IntegrityError: the model's output does not fit the labels of its bundle.
+    """
+    labels = engine.config.labels
+    logits = np.asarray(engine.logits(texts), dtype=np.float64) if texts else np.empty((0, len(labels)))
+    if logits.shape != (len(texts), len(labels)):
+        raise IntegrityError(
+            f"{engine.config.workflow}: expected logits of shape {(len(texts), len(labels))}, found {logits.shape}; "
+            "the model and the labels of the bundle do not belong together"
+        )
+    return decode(logits, labels, engine.config.calibration)
+
+
+def decode(logits: NDArray[np.float64], labels: Sequence[str], calibration: Calibration) -> Predictions:
+    """Turn logits [n, classes] into labels and calibrated confidence."""
+    finite = np.all(np.isfinite(logits), axis=1, keepdims=True)
+    usable = np.where(finite, logits, 0.0)
+    chances = np.where(finite, probabilities(usable, calibration.temperature), 0.0)
+    codes = np.where(finite[:, 0], usable.argmax(axis=1), NO_ANSWER)
+    confidence = chances.max(axis=1, initial=0.0)
+    return Predictions(tuple(labels), codes, confidence, calibration.defer_threshold)
+
+
+def probabilities(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """Softmax of logits [n, classes] at a temperature."""
+    from scipy.special import softmax
+
+    scores: NDArray[np.float64] = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    return scores
+
+
+def answered(confidence: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+    """Which rows are answered: those at or above the threshold, none at all at a threshold of 1."""
+    kept: NDArray[np.bool_] = confidence >= threshold
+    return kept if threshold < 1.0 else np.zeros_like(kept)
+
+
+def encode(names: Sequence[str], labels: Sequence[str], *, strict: str | None = None) -> NDArray[np.intp]:
+    """Index of each name in `labels`, `NO_ANSWER` for a name that is not there.
+
+    Args:
+        names: labels by name.
+        labels: the classes.
+        strict: what the names are, to refuse an unknown one; None lets it through.
+
+    Raises:
+        DataError: a name is unknown and `strict` is given.
+    """
+    index = {label: code for code, label in enumerate(labels)}
+    codes = np.fromiter((index.get(name, NO_ANSWER) for name in names), dtype=np.intp, count=len(names))
+    if strict is not None and (unknown := sorted({name for name in names if name not in index})):
+        raise DataError(
+            f"{strict}: label {unknown[0]!r} is none of the {len(index)} that the model was trained on"
+            f"{f' (nor are {len(unknown) - 1} others)' if len(unknown) > 1 else ''}; rebuild the model or the split"
+        )
+    return codes

@@ -1,0 +1,186 @@
+"""The commands of `lading`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleet_manifests import RefusedError, Verdict, program
+from pipelines.cli import output
+from pipelines.cli.extra import need_factory
+
+if TYPE_CHECKING:
+    from pipelines.project.load import Project
+
+app = typer.Typer(
+    help=(
+        "Build, prove, sign and publish compact models for a distributor's sites.\n\n"
+        "A day with it:  lading init demo  |  lading check  |  lading build  |  lading status  |  "
+        "lading promote stable --as alice --as bob  |  lading publish"
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option("--project", envvar="LADING_PROJECT", help="Project folder; else the nearest lading.yaml above."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+WorkflowsOption = Annotated[list[str] | None, typer.Option("--workflow", "-w", help="Only this workflow; repeatable.")]
+ProfilesOption = Annotated[list[str] | None, typer.Option("--profile", "-p", help="Only this profile; repeatable.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options of the program itself."""
+    if version:
+        typer.echo(f"lading {program.version()}")
+        raise typer.Exit
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="A new or empty folder.")], seed: int = 7) -> None:
+    """Write a project that builds: a sample distributor with its ERP, a workflow, profiles and a fleet.
+
+    Example: lading init demo && lading build --project demo
+    """
+    from sample import scaffold
+
+    scaffold(directory, seed=seed)
+    typer.echo(f"{directory}: a project with a sample ERP; next: lading check --project {directory}")
+
+
+@app.command()
+def check(project: ProjectOption = None, json: JsonOption = False) -> None:
+    """Validate a project and explain what would be built, and where each workflow would run.
+
+    Example: lading check --project demo
+    """
+    from pipelines.cli.explain import explain
+
+    output.show(explain(_project("check", project)), output.explained, as_json=json)
+
+
+@app.command()
+def build(
+    project: ProjectOption = None,
+    workflow: WorkflowsOption = None,
+    profile: ProfilesOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Extract, train, quantize, sign and measure; offer what did not fail as candidates.
+
+    Work that was done before with the same inputs is reused. Ends with 1 if a verdict is `fail`.
+
+    Example: lading build -w exception_triage -p edge-x86-vnni --json
+    """
+    from pipelines.cli.runs import execute, locked, plan
+    from pipelines.steps.outcomes import outcomes
+
+    found = _project("build", project)
+    runs = plan(found, workflow or (), profile or ())
+    with locked(found), output.progress(len(runs), quiet=json) as said:
+        execute(found, runs, lambda number, run: said(number, run.title))
+    results = outcomes(found, workflow or (), profile or ())
+    output.show(results, output.builds, as_json=json)
+    if failed := [f"{one.workflow} x {one.profile}" for one in results if one.verdict is Verdict.FAIL]:
+        raise RefusedError(f"verdict fail: {', '.join(failed)}; the reasons are above and in the evidence")
+
+
+@app.command()
+def status(project: ProjectOption = None, json: JsonOption = False) -> None:
+    """What was built, what its evidence says, and what each channel holds.
+
+    Example: lading status --json
+    """
+    from pipelines.steps.outcomes import state
+
+    output.show(state(_project("status", project)), output.state, as_json=json)
+
+
+@app.command()
+def promote(
+    channel: Annotated[str, typer.Argument(help="canary or stable.")],
+    project: ProjectOption = None,
+    workflow: WorkflowsOption = None,
+    managers: Annotated[
+        list[str] | None, typer.Option("--as", help="Release manager who signs; stable needs several.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Let builds into a channel. Every signature, digest and verdict is checked again first.
+
+    Example: lading promote stable --as alice --as bob
+    """
+    from pipelines.cli.runs import locked
+    from pipelines.steps.release import promote as promote_
+
+    found = _project("promote", project)
+    with locked(found):
+        manifest = promote_(found, channel, workflows=workflow or (), managers=managers or ())
+    output.show(manifest, output.manifest, as_json=json)
+
+
+@app.command()
+def publish(project: ProjectOption = None, json: JsonOption = False) -> None:
+    """Write assignments, renew what expires, and prove that a client can pull every channel.
+
+    The published tree is PROJECT/public: static files for any web server, bucket or USB stick.
+
+    Example: lading publish && python -m http.server -d demo/public
+    """
+    from pipelines.cli.runs import locked
+    from pipelines.steps.release import publish as publish_
+
+    found = _project("publish", project)
+    with locked(found):
+        published = publish_(found)
+    output.show(published, output.published, as_json=json)
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle, or of a store entry that holds one.")],
+    data: Annotated[Path, typer.Option("--data", help="Labelled rows: CSV, JSONL or Parquet.")],
+    text: Annotated[str, typer.Option(help="Column with the text.")] = "text",
+    label: Annotated[str, typer.Option(help="Column with the label; empty or 'oos' is out of scope.")] = "label",
+    json: JsonOption = False,
+) -> None:
+    """Score a bundle on new labelled rows, through the engine that sites run.
+
+    Example: lading evaluate demo/public-bundle --data last_week.csv --text note --label cause
+    """
+    need_factory("evaluate")
+    from evals.evaluate import evaluate as evaluate_
+    from evals.rows import read_rows
+    from pipelines.steps.outcomes import bundle_folder
+
+    rows = read_rows(data, text=text, label=label)
+    output.show(evaluate_(bundle_folder(bundle), rows), output.evaluation, as_json=json)
+
+
+@app.command()
+def dev(project: ProjectOption = None, port: int = 3000, mlflow_port: int = 5000) -> None:
+    """Open Dagster and MLflow on one project, on this machine only. Ctrl-C ends both.
+
+    Example: lading dev --project demo
+    """
+    from pipelines.cli.servers import serve
+
+    serve(_project("dev", project), port=port, mlflow_port=mlflow_port)
+
+
+def _project(command: str, chosen: Path | None) -> Project:
+    """The project that a command is about.
+
+    Raises:
+        LadingError: the factory is not installed, or there is no valid project.
+    """
+    need_factory(command)
+    from pipelines.project.load import find_project, load_project
+
+    return load_project(find_project(chosen))

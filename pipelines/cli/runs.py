@@ -1,0 +1,143 @@
+"""Driving the asset graph without the UI: the same assets, the same Dagster instance."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from fleet_manifests import LadingError, StorageError, UsageError
+from pipelines.project.load import Project
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+DAGSTER_FILE = Path(__file__).resolve().parent.parent / "dagster.yaml"
+
+MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
+BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One Dagster run: assets that share a partitioning, and a partition of it."""
+
+    assets: tuple[str, ...]
+    workflow: str | None = None
+    profile: str | None = None
+    channel: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What a progress line says."""
+        parts = [part for part in (self.workflow, self.profile, self.channel) if part]
+        return f"{', '.join(self.assets)} [{' x '.join(parts)}]" if parts else ", ".join(self.assets)
+
+
+def plan(project: Project, workflows: Sequence[str] = (), profiles: Sequence[str] = ()) -> list[Run]:
+    """The runs that build the given workflows for the given profiles (all, where none is given).
+
+    Raises:
+        UsageError: a name is not in the project, or nothing is left to build.
+    """
+    for name in workflows:
+        project.workflow(name)
+    for name in profiles:
+        project.profile(name)
+    builds = [
+        (workflow, profile)
+        for workflow, profile in project.builds()
+        if (not workflows or workflow in workflows) and (not profiles or profile in profiles)
+    ]
+    if not builds:
+        raise UsageError("nothing to build: no chosen workflow is built for a chosen profile; see `lading check`")
+    chosen = sorted({workflow for workflow, _ in builds})
+    runs = [Run(("erp_tables",))] if project.sources else []
+    runs += [Run(MODELS, workflow=workflow) for workflow in chosen]
+    runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in builds]
+    return [*runs, Run(("fleet_manifest",), channel="candidates")]
+
+
+def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], None]) -> None:
+    """Materialize run after run.
+
+    Args:
+        project: the project; the caller holds its lock.
+        runs: what to do, in order.
+        said: called before each run with its number, from 0.
+
+    Raises:
+        LadingError: what an asset refused.
+    """
+    import dagster as dg
+
+    from pipelines.defs import build_defs
+    from pipelines.defs.partitions import build_key
+
+    with instance(project) as live:
+        job = build_defs(project).resolve_implicit_global_asset_job_def()
+        for number, run in enumerate(runs):
+            said(number, run)
+            key = run.channel or run.workflow
+            if run.workflow and run.profile:
+                key = build_key(run.workflow, run.profile)
+            selection = [dg.AssetKey(name) for name in run.assets]
+            try:
+                job.execute_in_process(instance=live, partition_key=key, asset_selection=selection)
+            except dg.DagsterError as exc:
+                cause = _ours(exc)
+                raise cause if cause is not None else exc from None
+
+
+@contextmanager
+def instance(project: Project) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of a project, the one that `lading dev` shows."""
+    import dagster as dg
+
+    home = prepare_home(project)
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    with dg.DagsterInstance.from_config(str(home)) as live:
+        yield live
+
+
+def prepare_home(project: Project) -> Path:
+    """The folder of the project's Dagster instance, with our settings in it; `DAGSTER_HOME` says so."""
+    home = project.state / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "dagster.yaml").write_bytes(DAGSTER_FILE.read_bytes())
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+@contextmanager
+def locked(project: Project) -> Iterator[None]:
+    """Hold the project against another build.
+
+    Raises:
+        StorageError: another process holds it.
+    """
+    project.state.mkdir(parents=True, exist_ok=True)
+    holder = project.state / "lock.holder"
+    try:
+        with FileLock(project.state / "lock", timeout=0):
+            holder.write_text(f"process {os.getpid()}")
+            yield
+            holder.unlink(missing_ok=True)
+    except Timeout as exc:
+        who = holder.read_text() if holder.is_file() else "another process"
+        raise StorageError(f"{project.state / 'lock'}: held by {who}; wait for it to end, then try again") from exc
+
+
+def _ours(exc: BaseException | None) -> LadingError | None:
+    """The error of ours inside one of Dagster's."""
+    while exc is not None:
+        if isinstance(exc, LadingError):
+            return exc
+        exc = getattr(exc, "user_exception", None) or exc.__cause__
+    return None

@@ -1,0 +1,32 @@
+"""Group `edge_builds`: one partition per workflow and profile."""
+
+import json
+
+import dagster as dg
+
+from pipelines.defs import show
+from pipelines.defs.partitions import build_of, builds
+from pipelines.project.load import Project
+from pipelines.steps import builds as steps
+
+
+def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
+    """The assets of this group and their checks."""
+
+    @dg.asset(group_name="edge_builds", partitions_def=builds(project), deps=["onnx_model"], kinds={"onnx"})
+    def quantized_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The cheapest allowed recipe that keeps the accuracy on validation data, calibrated."""
+        entry = steps.quantized_model(project, *build_of(context))
+        trials = json.loads((entry.path / "search.json").read_text())
+        calibration = json.loads((entry.path / "calibration.json").read_text())
+        size = round((entry.path / "model.onnx").stat().st_size / 1e6, 2)
+        return show.outcome(
+            entry,
+            model_mb=dg.MetadataValue.float(size),
+            trials=show.table(
+                ["recipe", "taken", "why"], [(trial["recipe"], trial["passed"], trial["reason"]) for trial in trials]
+            ),
+            calibration=show.mapping(calibration),
+        )
+
+    return [quantized_model], []

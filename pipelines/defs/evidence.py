@@ -1,0 +1,66 @@
+"""Group `evidence`: what was measured of a bundle. The checks are the dashboard; the gate is in `release`."""
+
+import dagster as dg
+
+from fleet_manifests import AccuracyReport, HardwareProfile, LatencyReport, Verdict
+from fleet_manifests.bundle import bundle_name
+from pipelines.defs import show
+from pipelines.defs.partitions import build_of, builds
+from pipelines.project.load import Project
+from pipelines.steps import evidence as steps
+from pipelines.store import Entry
+
+
+def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
+    """The assets of this group and their checks."""
+    partitions = builds(project)
+
+    @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle", "baselines"], kinds={"onnx"})
+    def accuracy_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Macro-F1 and accuracy on the test split, against the unquantized model and the baselines."""
+        workflow, profile = build_of(context)
+        entry = steps.accuracy_report(project, workflow, profile)
+        return _outcome(entry, steps.read_accuracy(entry), project.profile(profile))
+
+    @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle"], kinds={"onnx"})
+    def latency_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """p50, p90, p99 and memory, single stream, in a process held to the profile's cores."""
+        workflow, profile = build_of(context)
+        entry = steps.latency_report(project, workflow, profile)
+        return _outcome(entry, steps.read_latency(entry), project.profile(profile))
+
+    @dg.asset_check(asset=accuracy_report, partitions_def=partitions)
+    def accuracy_gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        """The accuracy evidence says `pass`."""
+        name = bundle_name(*build_of(context))
+        return _check(steps.read_accuracy(project.store.latest("accuracy_report", name)))
+
+    @dg.asset_check(asset=latency_report, partitions_def=partitions)
+    def latency_gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        """The latency evidence says `pass`."""
+        name = bundle_name(*build_of(context))
+        return _check(steps.read_latency(project.store.latest("latency_report", name)))
+
+    return [accuracy_report, latency_report], [accuracy_gate, latency_gate]
+
+
+def _outcome(entry: Entry, report: AccuracyReport | LatencyReport, profile: HardwareProfile) -> dg.MaterializeResult:
+    return show.outcome(
+        entry,
+        verdict=dg.MetadataValue.text(report.verdict.value),
+        **show.report(report, profile.latency),
+        machine=dg.MetadataValue.text(f"{report.machine.host.cpu_model} ({report.machine.isa})"),
+        measurement=dg.MetadataValue.text(report.measurement.value),
+        bundle=dg.MetadataValue.text(report.bundle),
+        page=dg.MetadataValue.path(entry.path / steps.PAGE),
+    )
+
+
+def _check(report: AccuracyReport | LatencyReport) -> dg.AssetCheckResult:
+    """Inconclusive warns: it may stay a candidate. Fail is an error."""
+    severity = dg.AssetCheckSeverity.ERROR if report.verdict is Verdict.FAIL else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(
+        passed=report.verdict is Verdict.PASS,
+        severity=severity,
+        metadata={"verdict": report.verdict.value, "gates": show.gates(report.gates)},
+    )

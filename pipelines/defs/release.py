@@ -1,0 +1,95 @@
+"""Group `release`: signed bundles, and the manifest of each channel."""
+
+import dagster as dg
+
+from fleet_manifests import FleetManifest, OciManifest, parse
+from fleet_manifests.bundle import bundle_name
+from pipelines.defs import show
+from pipelines.defs.partitions import CHANNELS, build_of, builds
+from pipelines.project.load import Project
+from pipelines.steps import builds as build_steps
+from pipelines.steps import release as steps
+
+
+class Approval(dg.Config):
+    """Who approves a promotion to `stable`."""
+
+    managers: list[str] = []
+
+
+def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
+    """The assets of this group and their checks."""
+    partitions = builds(project)
+
+    @dg.asset(group_name="release", partitions_def=partitions, deps=["quantized_model"], kinds={"sigstore"})
+    def bundle(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The immutable files of a build, signed by the builder."""
+        entry = build_steps.bundle(project, *build_of(context))
+        manifest = parse(OciManifest, (entry.path / "manifest.json").read_bytes(), where="manifest.json")
+        return show.outcome(
+            entry,
+            bundle=dg.MetadataValue.text(manifest.digest),
+            layers=show.table(
+                ["file", "MB", "digest"],
+                [(layer.path, f"{layer.size / 1e6:.3f}", layer.digest[:19]) for layer in manifest.layers],
+            ),
+        )
+
+    @dg.asset_check(asset=bundle, partitions_def=partitions, blocking=True)
+    def signature(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        """The signature holds for these files and this name, checked as a site checks it."""
+        from fleet_manifests.signature import verify_bundle
+
+        name = bundle_name(*build_of(context))
+        entry = project.store.latest("bundle", name)
+        public = build_steps.builder_key(project).public_pem
+        verify_bundle(entry.path / name, entry.path / "model.sig", public, name=name)
+        return dg.AssetCheckResult(passed=True, metadata={"name": name})
+
+    @dg.asset(
+        group_name="release",
+        partitions_def=CHANNELS,
+        deps=[
+            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+            for name in ("accuracy_report", "latency_report")
+        ],
+        kinds={"tuf"},
+    )
+    def fleet_manifest(context: dg.AssetExecutionContext, config: Approval) -> dg.MaterializeResult:
+        """What may run for a channel, signed. The gate verifies every candidate again and refuses."""
+        channel, refused = context.partition_key, ()
+        if channel == "candidates":
+            offered = steps.offer(project)
+            manifest, refused = offered.manifest, offered.refused
+        else:
+            manifest = steps.promote(project, channel, managers=config.managers)
+        return _outcome(manifest, refused)
+
+    @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)
+    def pullable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        """A client pulls the channel with every check on."""
+        found = steps.pulls(project, context.partition_key)
+        return dg.AssetCheckResult(
+            passed=all(pull.pulled for pull in found),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"pulls": show.table(["kind", "pulled", ""], [(one.kind, one.pulled, one.said) for one in found])},
+        )
+
+    return [bundle, fleet_manifest], [signature, pullable]
+
+
+def _outcome(manifest: FleetManifest, refused: tuple[str, ...]) -> dg.MaterializeResult:
+    rows = [
+        (name, one.placement.where.value, profile, entry.verdict.value, entry.defer_threshold, entry.bundle.digest[:19])
+        for name, one in manifest.workflows.items()
+        for profile, entry in one.builds.items()
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "version": dg.MetadataValue.int(manifest.version),
+            "expires": dg.MetadataValue.text(manifest.expires.isoformat()),
+            "builds": show.table(["workflow", "runs", "profile", "verdict", "defers below", "bundle"], rows),
+            "refused": show.table(["why not"], [(reason,) for reason in refused]),
+        },
+        data_version=dg.DataVersion(f"{manifest.channel}-{manifest.version}"),
+    )

@@ -1,0 +1,97 @@
+"""What a person sees of an asset: tables, pictures and sizes as Dagster metadata."""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from fleet_manifests import AccuracyReport, Gate, LatencyObjective, LatencyReport
+from pipelines.store import Entry
+
+
+def outcome(entry: Entry, **metadata: object) -> dg.MaterializeResult:
+    """The result of an asset: its data version is the digest of what it made."""
+    return dg.MaterializeResult(
+        metadata={
+            **metadata,
+            "reused": dg.MetadataValue.bool(entry.reused),
+            "seconds": dg.MetadataValue.float(round(entry.seconds, 2)),
+            "files": files(entry.path),
+            "path": dg.MetadataValue.path(entry.path),
+            "digest": dg.MetadataValue.text(entry.digest),
+        },
+        data_version=dg.DataVersion(entry.digest.removeprefix("sha256:")),
+    )
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *body]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines))
+
+
+def files(folder: Path) -> dg.MarkdownMetadataValue:
+    """The files of a folder with their sizes in MB."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return table(["file", "MB"], [(path.relative_to(folder), f"{path.stat().st_size / 1e6:.3f}") for path in paths])
+
+
+def picture(png: bytes, what: str) -> dg.MarkdownMetadataValue:
+    """A PNG inside the page."""
+    return dg.MetadataValue.md(f"![{what}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def gates(found: Iterable[Gate]) -> dg.MarkdownMetadataValue:
+    """Each requirement, its verdict and its sentence."""
+    return table(["gate", "verdict", "why"], [(gate.name, gate.verdict.value, gate.reason) for gate in found])
+
+
+def scores(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dg.MarkdownMetadataValue:
+    """Macro-F1 and accuracy of each baseline on validation and test."""
+    splits = ("validation", "test")
+    body = [
+        (model, *(one[split][metric] for split in splits for metric in ("macro_f1", "accuracy")))
+        for model, one in found.items()
+    ]
+    return table(["model", *(f"{metric}, {split}" for split in splits for metric in ("macro-F1", "accuracy"))], body)
+
+
+def training(folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
+    """What a tuning did, epoch by epoch, and with what."""
+    history, arguments = (json.loads((folder / f"{name}.json").read_text()) for name in ("history", "arguments"))
+    epochs = history["epochs"]
+    return {
+        "epochs": table(list(epochs[0]), [list(epoch.values()) for epoch in epochs]),
+        "best_epoch": mapping({"epoch": history["best_epoch"], "probe strength": history["probe_strength"]}),
+        "arguments": mapping(arguments),
+    }
+
+
+def report(found: AccuracyReport | LatencyReport, objective: LatencyObjective) -> dict[str, dg.MarkdownMetadataValue]:
+    """Verdict, gates, figures and pictures of a report."""
+    from evals import plots
+    from evals.report import markdown
+
+    shown = {"report": dg.MetadataValue.md(markdown(found))}
+    if isinstance(found, LatencyReport):
+        if found.samples_ms:
+            shown["latency"] = picture(plots.latency_distribution(found.samples_ms, objective), "latency")
+        return shown
+    if found.confusion is not None:
+        shown["confusion"] = picture(plots.confusion_matrix(found.confusion), "confusion matrix")
+    if found.reliability:
+        shown["reliability"] = picture(plots.reliability_diagram(found.reliability), "reliability")
+    return shown
+
+
+def mapping(values: Mapping[str, object], head: Sequence[str] = ("", "")) -> dg.MarkdownMetadataValue:
+    """Names and values."""
+    return table(head, values.items())
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")

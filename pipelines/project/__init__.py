@@ -1,0 +1,1 @@
+"""The project folder: its YAML files, validated, with errors that name file, line and field."""

@@ -1,0 +1,92 @@
+"""From the sources to the rows of a workflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rfc8785
+
+from fleet_manifests import digest_of, parse, sha256_of
+from pipelines.corpora.card import DataCard
+from pipelines.project.load import Project
+from pipelines.sources.lake import LAKE_FILE, content, read_tables
+from pipelines.store import Entry, Step
+
+if TYPE_CHECKING:
+    from pipelines.sources.report import ExtractReport
+
+CARD = "data_card.json"
+
+
+def erp_tables(project: Project) -> list[ExtractReport]:
+    """Load what is new of every source; columns leave it only where some workflow may see their class."""
+    from pipelines.sources.extract import extract
+
+    allowed = frozenset(kind for workflow in project.workflows.values() for kind in workflow.data_classes)
+    return [
+        extract(source, project=project.root, lake=project.lake, allowed=allowed)
+        for _, source in sorted(project.sources.items())
+    ]
+
+
+def lake_digest(project: Project) -> str:
+    """A digest of every row in the lake; it does not depend on their order."""
+    import duckdb
+
+    if not (project.lake / LAKE_FILE).is_file():
+        return digest_of(b"")
+    with duckdb.connect(project.lake / LAKE_FILE, read_only=True) as lake:
+        found = {f"{source}.{table}": content(lake, source, table)[1] for source, table in read_tables(lake)}
+    return digest_of(rfc8785.dumps(found))
+
+
+def corpus(project: Project, workflow: str) -> Entry:
+    """The rows of a workflow, split without leakage, and their data card."""
+    from pipelines.corpora.build import build_corpus
+
+    spec = project.workflow(workflow)
+    named = [spec.corpus.sql, spec.corpus.out_of_scope_sql]
+    named += list(spec.corpus.files.named().values()) if spec.corpus.files else []
+    step = Step(
+        name="corpus",
+        inputs={
+            "lake": lake_digest(project) if spec.corpus.sql else digest_of(b""),
+            **{name: sha256_of(project.root / name) for name in named if name},
+        },
+        parameters={
+            "corpus": spec.corpus.model_dump(mode="json"),
+            "data_classes": sorted(spec.data_classes),
+            "seed": project.settings.seed,
+        },
+        code=("pipelines.corpora", "pipelines.sources"),
+        libraries=("duckdb", "scikit-learn"),
+    )
+
+    def work(out: Path) -> None:
+        build_corpus(
+            spec.corpus,
+            workflow=workflow,
+            project=project.root,
+            lake=project.lake,
+            out=out,
+            seed=project.settings.seed,
+            data_classes=spec.data_classes,
+        )
+
+    entry = project.store.run(step, work)
+    project.store.point(workflow, "corpus", entry)
+    return entry
+
+
+def read_card(entry: Entry) -> DataCard:
+    """The data card of a corpus."""
+    return parse(DataCard, (entry.path / CARD).read_bytes(), where=f"{entry.path}/{CARD}")
+
+
+def leaks(project: Project, workflow: str) -> list[tuple[str, str, str, float]]:
+    """Near duplicates between splits: split, row, what it is like, and how much."""
+    from pipelines.corpora.leakage import find_leaks
+
+    found = find_leaks(project.store.latest("corpus", workflow).path)
+    return [(leak.split, leak.row, leak.like, leak.similarity) for leak in found]

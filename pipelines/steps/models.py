@@ -1,0 +1,149 @@
+"""From a corpus to an ONNX model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.project.load import Project
+from pipelines.store import Entry, Step
+from training.bases import ResolvedBase, resolve
+
+Progress = Callable[[float, str], None]
+
+TRAINING_LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "tokenizers")
+TRACKED = "mlflow.db"
+PARITY_TEXTS = 32
+"""Validation texts on which torch and ONNX Runtime must agree."""
+
+
+def base_of(project: Project, workflow: str) -> ResolvedBase:
+    """The pinned base of a workflow, found and checked; a local path is relative to the project."""
+    spec = project.workflow(workflow).base
+    if spec.path is not None:
+        spec = spec.model_copy(update={"path": project.root / spec.path})
+    return resolve(spec)
+
+
+def baselines(project: Project, workflow: str) -> Entry:
+    """The frozen base with a light head, and the classical models, fitted on the same rows."""
+    corpus = project.store.latest("corpus", workflow)
+    base = base_of(project, workflow)
+    step = Step(
+        name="baselines",
+        inputs={"corpus": corpus.digest, "base": base.ref.digest},
+        parameters={"seed": project.settings.seed},
+        code=("training",),
+        libraries=TRAINING_LIBRARIES,
+    )
+
+    def work(out: Path) -> None:
+        from training.baselines import fit_baselines
+
+        fit_baselines(corpus.path, base, out)
+
+    return _keep(project, workflow, step, work)
+
+
+def adapter(project: Project, workflow: str, progress: Progress | None = None) -> Entry:
+    """The LoRA weights and the head of a workflow, logged in MLflow as a registered model version."""
+    corpus = project.store.latest("corpus", workflow)
+    base = base_of(project, workflow)
+    arguments = project.workflow(workflow).training
+    step = Step(
+        name="adapter",
+        inputs={"corpus": corpus.digest, "base": base.ref.digest},
+        parameters=arguments.model_dump(mode="json", exclude={"threads", "device"}),
+        code=("training",),
+        libraries=TRAINING_LIBRARIES,
+    )
+
+    def work(out: Path) -> None:
+        from training.finetune import finetune
+
+        finetune(corpus.path, base, arguments, out, progress)
+
+    entry = _keep(project, workflow, step, work)
+    _track(project, workflow, entry, {"corpus": corpus.digest, "base": base.ref.digest})
+    return entry
+
+
+def _track(project: Project, workflow: str, entry: Entry, inputs: dict[str, str]) -> None:
+    """Log the tuning and register the adapter in MLflow, once."""
+    if entry.reused and (project.state / TRACKED).is_file():
+        return
+    from training.tracking import Tracker
+
+    tracker = Tracker(project.tracking_uri, project.state / "mlartifacts")
+    if tracker.find(workflow, entry.digest) is not None:
+        return
+    arguments, versions, history = (
+        json.loads((entry.path / f"{name}.json").read_text()) for name in ("arguments", "versions", "history")
+    )
+    epochs = [{name: value for name, value in epoch.items() if name != "epoch"} for epoch in history["epochs"]]
+    run = tracker.log_run(
+        workflow,
+        params={**arguments, **{f"version/{name}": value for name, value in versions.items()}},
+        history=epochs,
+        tags={**inputs, "adapter": entry.digest},
+        artifacts=[entry.path / "history.json", entry.path / "arguments.json"],
+    )
+    tracker.register(workflow, source=str(entry.path), digest=entry.digest, run_id=run, tags=inputs)
+
+
+def merged_model(project: Project, workflow: str) -> Entry:
+    """The base with the adapter merged in."""
+    learned = project.store.latest("adapter", workflow)
+    base = base_of(project, workflow)
+    step = Step(
+        name="merged_model",
+        inputs={"adapter": learned.digest, "base": base.ref.digest},
+        parameters={},
+        code=("training",),
+        libraries=("torch", "transformers", "peft"),
+    )
+
+    def work(out: Path) -> None:
+        from training.merge import merge
+
+        merge(learned.path, base, out)
+
+    return _keep(project, workflow, step, work)
+
+
+def onnx_model(project: Project, workflow: str) -> Entry:
+    """The merged model as ONNX, proved to give torch's logits on the workflow's own texts."""
+    merged = project.store.latest("merged_model", workflow)
+    corpus = project.store.latest("corpus", workflow)
+    step = Step(
+        name="onnx_model",
+        inputs={"merged_model": merged.digest, "corpus": corpus.digest},
+        parameters={"texts": PARITY_TEXTS},
+        code=("quantize", "training"),
+        libraries=("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
+    )
+
+    def work(out: Path) -> None:
+        from quantize.export import export_onnx
+        from training.model import load_merged
+
+        texts = [row["text"] for row in rows(corpus.path, "validation")[:PARITY_TEXTS]]
+        export_onnx(merged.path, out, load=load_merged, texts=texts)
+
+    return _keep(project, workflow, step, work)
+
+
+def rows(corpus: Path, split: str) -> list[dict[str, str]]:
+    """The rows of a split, in file order; none where the corpus has no such file."""
+    path = corpus / f"{split}.jsonl"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _keep(project: Project, workflow: str, step: Step, work: Callable[[Path], None]) -> Entry:
+    entry = project.store.run(step, work)
+    project.store.point(workflow, step.name, entry)
+    return entry

@@ -1,0 +1,88 @@
+"""What came of a project's builds, for people and scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleet_manifests import Digest, Metric, Name, RefusedError, UsageError, Verdict, Wire, sha256_of, worst
+from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
+from pipelines.project.load import Project
+from pipelines.steps.evidence import PAGE, read_accuracy, read_latency
+from pipelines.steps.release import ChannelState, channels
+
+
+class Outcome(Wire):
+    """One build and what its evidence says."""
+
+    workflow: Name
+    profile: Name
+    recipe: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    """The sentence of every gate that is not `pass`."""
+    metrics: tuple[Metric, ...]
+    bundle: Digest
+    paths: dict[str, str]
+    """Where bundle and reports are."""
+
+
+class State(Wire):
+    """A project's builds and channels."""
+
+    builds: tuple[Outcome, ...]
+    channels: tuple[ChannelState, ...]
+
+
+def outcomes(project: Project, workflows: Sequence[str] = (), profiles: Sequence[str] = ()) -> list[Outcome]:
+    """The builds that have evidence, of the given workflows and profiles (all, where none is given)."""
+    found = []
+    for workflow, profile in project.builds():
+        if (workflows and workflow not in workflows) or (profiles and profile not in profiles):
+            continue
+        try:
+            found.append(_outcome(project, workflow, profile))
+        except RefusedError:
+            continue  # not built, or not measured since
+    return found
+
+
+def state(project: Project) -> State:
+    """Everything that `lading status` shows."""
+    return State(builds=tuple(outcomes(project)), channels=tuple(channels(project)))
+
+
+def bundle_folder(path: Path) -> Path:
+    """The bundle at a path, or the only one just below it.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    if (path / BUNDLE_FILE).is_file():
+        return path
+    below = sorted(found.parent for found in path.glob(f"*/{BUNDLE_FILE}"))
+    if len(below) != 1:
+        raise UsageError(f"{path}: expected a bundle (a folder with {BUNDLE_FILE}), found {len(below) or 'none'}")
+    return below[0]
+
+
+def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
+    name = bundle_name(workflow, profile)
+    bundle = project.store.latest("bundle", name)
+    entries = {kind: project.store.latest(kind, name) for kind in ("accuracy_report", "latency_report")}
+    accuracy, latency = read_accuracy(entries["accuracy_report"]), read_latency(entries["latency_report"])
+    digest = sha256_of(bundle.path / "manifest.json")
+    if {accuracy.bundle, latency.bundle} != {digest}:
+        raise RefusedError(f"{name}: its evidence is about an older bundle; materialize the reports again")
+    gates = (*accuracy.gates, *latency.gates)
+    return Outcome(
+        workflow=workflow,
+        profile=profile,
+        recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
+        verdict=worst((accuracy.verdict, latency.verdict)),
+        reasons=tuple(f"{gate.name}: {gate.reason}" for gate in gates if gate.verdict is not Verdict.PASS),
+        metrics=(*accuracy.metrics, *latency.metrics),
+        bundle=digest,
+        paths={"bundle": str(bundle.path / name), **{kind: str(entry.path / PAGE) for kind, entry in entries.items()}},
+    )

@@ -1,0 +1,267 @@
+"""From signed candidates to channels, assignments and a published tree that a client can pull."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fleet_manifests import (
+    Assignment,
+    FleetManifest,
+    Guardrails,
+    RefusedError,
+    UsageError,
+    Verdict,
+    Wire,
+    WorkflowEntry,
+    place,
+)
+from fleet_manifests.bundle import bundle_name
+from fleet_manifests.evidence import now
+from pipelines.project.load import Project
+from pipelines.project.spec import SiteSpec
+from pipelines.steps.builds import keys_of, resolved_profile
+from pipelines.steps.evidence import ENVELOPE
+
+if TYPE_CHECKING:
+    from release import Candidate, Checked, Policy, Release
+
+EVIDENCE = ("accuracy_report", "latency_report")
+ROOT = "metadata/1.root.json"
+
+
+class ChannelState(Wire):
+    """What a channel holds."""
+
+    channel: str
+    version: int | None = None
+    expires: str | None = None
+    builds: tuple[str, ...] = ()
+
+
+class Pull(Wire):
+    """What a client got when it pulled a channel on this machine."""
+
+    channel: str
+    kind: str
+    pulled: bool
+    said: str
+
+
+class Published(Wire):
+    """What `lading publish` did."""
+
+    public: str
+    root: str
+    assignments: tuple[tuple[str, int, bool], ...]
+    """Site, version of its assignment, and whether it is new."""
+    pulls: tuple[Pull, ...]
+
+
+class Offer(Wire):
+    """The candidates channel, and the builds that may not enter it."""
+
+    manifest: FleetManifest
+    refused: tuple[str, ...]
+
+
+def release_of(project: Project) -> Release:
+    """The release of a project, under its fleet policy. Makes nothing."""
+    from release import Release
+
+    return Release(project.public, keys_of(project), policy_of(project))
+
+
+def policy_of(project: Project) -> Policy:
+    """Who may sign what, as `fleet.yaml` says."""
+    from release import Expiry, Policy
+
+    fleet = project.fleet
+    channels = fleet.channels
+    return Policy(
+        managers=channels.stable.managers,
+        stable_threshold=channels.stable.threshold,
+        expiry=Expiry(
+            stable=channels.stable.expires_days,
+            canary=channels.canary.expires_days,
+            candidates=channels.candidates.expires_days,
+        ),
+        max_offline_hours=fleet.max_offline_hours,
+    )
+
+
+def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidate]:
+    """Every build that has evidence, of the given workflows (all, where none is given)."""
+    from release import Candidate
+
+    found = []
+    for workflow, profile in project.builds():
+        if workflows and workflow not in workflows:
+            continue
+        name = bundle_name(workflow, profile)
+        try:
+            bundle = project.store.latest("bundle", name)
+            evidence = tuple(project.store.latest(kind, name).path / ENVELOPE for kind in EVIDENCE)
+        except RefusedError:
+            continue  # not built or not measured
+        found.append(Candidate(workflow, resolved_profile(project, profile), bundle.path, evidence))
+    return found
+
+
+def offer(project: Project) -> Offer:
+    """Put every build without a `fail` into `candidates`; the others are named with their reasons.
+
+    Raises:
+        RefusedError: there is no build, or none may enter.
+    """
+    release = release_of(project)
+    release.init()
+    good, refused = _divide(release, candidates(project), {Verdict.PASS, Verdict.INCONCLUSIVE})
+    if not good:
+        raise RefusedError("nothing to offer: " + ("; ".join(refused) or "no build has evidence; run `lading build`"))
+    return Offer(manifest=release.offer(good, _entries(project, good)), refused=tuple(refused))
+
+
+def promote(
+    project: Project, channel: str, *, workflows: Sequence[str] = (), managers: Sequence[str] = ()
+) -> FleetManifest:
+    """Put the builds with verdict `pass` into `canary` or `stable`.
+
+    Raises:
+        RefusedError: no build has `pass` (with every reason), or too few managers approve.
+        UsageError: no such channel or workflow.
+    """
+    if channel not in ("canary", "stable"):
+        raise UsageError(
+            f"channel {channel}: builds are promoted to canary or stable; candidates are offered by a build"
+        )
+    for name in workflows:
+        project.workflow(name)
+    release = release_of(project)
+    release.init()
+    good, refused = _divide(release, candidates(project, workflows), {Verdict.PASS})
+    if not good:
+        raise RefusedError(f"nothing may enter {channel}: " + ("; ".join(refused) or "no build has evidence"))
+    return release.promote(channel, good, _entries(project, good), managers)
+
+
+def publish(project: Project) -> Published:
+    """Write the assignments of the fleet, renew what the online key signs, and pull as a client."""
+    release = release_of(project)
+    release.init()
+    before = {site: found.version for site in release.status().sites if (found := release.assignment(site))}
+    wanted = [_assignment(project, site) for site in project.fleet.sites]
+    gone = set(before) - {site.site for site in wanted}
+    written = release.assign(wanted, remove=sorted(gone))
+    release.refresh()
+    return Published(
+        public=str(project.public),
+        root=str(project.public / ROOT),
+        assignments=tuple((one.site, one.version, before.get(one.site) != one.version) for one in written),
+        pulls=tuple(pulls(project)),
+    )
+
+
+def pulls(project: Project, channel: str | None = None) -> list[Pull]:
+    """Pull as one site of each channel and kind would, on this machine, with every check on."""
+    release = release_of(project)
+    found = []
+    seen: set[tuple[str, str]] = set()
+    for site in project.fleet.sites:
+        key = (site.channel, site.kind)
+        if key in seen or channel not in (None, site.channel) or release.assignment(site.site) is None:
+            continue
+        if release.manifest(site.channel) is None:
+            continue
+        seen.add(key)
+        found.append(_pull(project, site))
+    return found
+
+
+def channels(project: Project) -> list[ChannelState]:
+    """What each channel of the published tree holds; empty ones where nothing is published."""
+    names: tuple[Literal["candidates", "canary", "stable"], ...] = ("candidates", "canary", "stable")
+    release = release_of(project)
+    published = release.status().channels if release.repository.exists else {}
+    return [_channel(name, published.get(name)) for name in names]
+
+
+def _channel(name: str, manifest: FleetManifest | None) -> ChannelState:
+    if manifest is None:
+        return ChannelState(channel=name)
+    builds = [bundle_name(workflow, profile) for workflow, one in manifest.workflows.items() for profile in one.builds]
+    return ChannelState(
+        channel=name,
+        version=manifest.version,
+        expires=manifest.expires.date().isoformat(),
+        builds=tuple(sorted(builds)),
+    )
+
+
+def _pull(project: Project, site: SiteSpec) -> Pull:
+    from runtimes.sync import enroll, sync
+
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        enroll(state, root=project.public / ROOT, source=str(project.public), site=site.site, kind=site.kind)
+        try:
+            result = sync(state)
+        except RefusedError as exc:
+            return Pull(channel=site.channel, kind=site.kind, pulled=False, said=str(exc))
+    said = f"{site.site}: version {result.active.manifest_version}, {result.fetched_bytes / 1e6:.1f} MB verified"
+    return Pull(channel=site.channel, kind=site.kind, pulled=True, said=said)
+
+
+def _divide(release: Release, found: Sequence[Candidate], wanted: set[Verdict]) -> tuple[list[Candidate], list[str]]:
+    """Those whose checked verdict is wanted, and a sentence for each of the others."""
+    from release import check_candidate
+    from release.keys import BUILDER
+
+    key = release.keys[BUILDER].public_pem
+    checked = [check_candidate(one, key) for one in found]
+    return [one.candidate for one in checked if one.verdict in wanted], [
+        f"{one.candidate.name}: {_why(one)}" for one in checked if one.verdict not in wanted
+    ]
+
+
+def _why(checked: Checked) -> str:
+    return "; ".join(f"{gate.name}: {gate.reason}" for gate in checked.gates if gate.verdict is not Verdict.PASS)
+
+
+def _entries(project: Project, found: Sequence[Candidate]) -> dict[str, WorkflowEntry]:
+    return {name: workflow_entry(project, name) for name in sorted({one.workflow for one in found})}
+
+
+def workflow_entry(project: Project, name: str) -> WorkflowEntry:
+    """What a manifest says of a workflow, whatever its builds."""
+    spec = project.workflow(name)
+    return WorkflowEntry(
+        task=spec.task,
+        title=spec.title,
+        owner=spec.owner,
+        placement=place(
+            spec.placement,
+            spec.data_classes,
+            allowed_at_sites=project.settings.allowed_at_sites,
+            override=spec.placement.override,
+        ),
+        prompt_version=spec.prompt_version,
+        policy_version=spec.policy_version,
+        roles=spec.roles,
+        actions=spec.actions,
+        data_classes=tuple(sorted(spec.data_classes)),
+        guardrails=Guardrails.model_validate(spec.guardrails.model_dump()),
+        text_export=spec.text_export,
+    )
+
+
+def _assignment(project: Project, site: SiteSpec) -> Assignment:
+    central = project.fleet.central
+    return Assignment(
+        **site.model_dump(),
+        version=1,
+        issued=now(),
+        central=central.url if central is not None and site.kind == "edge" else None,
+    )

@@ -1,0 +1,246 @@
+"""Export a merged classifier to ONNX with optimum, and prove that the two agree.
+
+optimum's TorchScript exporter is used: the attention fusion of ONNX Runtime recognizes the
+graph that it writes, and misses others without a word (recipes count what was fused).
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_manifests import DataError, RefusedError, sha256_of
+from quantize.staging import copy_present, staged
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+COMPANIONS = (TOKENIZER, "labels.json", "arguments.json")
+"""Files that travel with the graph from the merged model to the build."""
+OPSET = 18
+TOLERANCE = 1e-4
+BATCH = 8
+"""Texts of the padded batch that proves the attention mask is obeyed."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the exported model's logits are from torch's."""
+
+    texts: int
+    max_difference: float
+    """Largest absolute difference of a logit, each text alone and unpadded."""
+    max_difference_padded: float
+    """The same for half texts in one batch, padded in ONNX, alone in torch: the mask is obeyed."""
+    tolerance: float
+    same_label: float
+    """Share of texts whose highest logit is the same."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written."""
+
+    folder: Path
+    digest: str
+    """Digest of `model.onnx`."""
+    size: int
+    """Bytes of `model.onnx`."""
+    parity: Parity
+
+
+def export_onnx(
+    merged: Path,
+    out: Path,
+    *,
+    load: Callable[[Path], torch.nn.Module],
+    texts: Sequence[str],
+    tolerance: float = TOLERANCE,
+    max_tokens: int = 256,
+) -> ExportResult:
+    """Write `model.onnx` with inputs `input_ids`, `attention_mask` (int64 [batch, sequence]) and output `logits`.
+
+    Args:
+        merged: folder of the merged model, with `tokenizer.json`.
+        out: a new or empty folder; it also gets the tokenizer, labels, arguments and `parity.json`.
+        load: makes the module from `merged`; its forward takes the two inputs and returns logits [batch, classes].
+        texts: real inputs on which torch and ONNX Runtime are compared.
+        tolerance: largest difference of a logit that is accepted.
+        max_tokens: where the tokenizer cuts a text.
+
+    Raises:
+        DataError: no texts, no tokenizer, or a module that cannot be exported.
+        RefusedError: the exported model differs by more than the tolerance.
+        StorageError: the disk is full or not writable.
+        UsageError: `out` holds files already.
+    """
+    if not texts:
+        raise DataError("texts: at least one is needed to compare the exported model with torch")
+    if not (merged / TOKENIZER).is_file():
+        raise DataError(f"{merged}: no {TOKENIZER}; merge the adapter again")
+    inputs = _tokenize(merged / TOKENIZER, texts, max_tokens)
+    module = load(merged).eval()
+    with staged(out) as stage:
+        _export(module, stage / MODEL)
+        try:
+            parity = _compare(module, stage / MODEL, inputs, tolerance)
+        except _run_errors() as exc:
+            raise DataError(
+                f"{merged}: the model cannot be run on the given texts: {exc}; does it read {max_tokens} tokens?"
+            ) from exc
+        _require(parity, merged)
+        copy_present(COMPANIONS, merged, stage)
+        (stage / "parity.json").write_text(json.dumps(asdict(parity), indent=2, sort_keys=True) + "\n")
+    return ExportResult(out, sha256_of(out / MODEL), (out / MODEL).stat().st_size, parity)
+
+
+def _export(module: torch.nn.Module, path: Path) -> None:
+    """Trace the module into an ONNX file.
+
+    Raises:
+        DataError: the module has no transformer encoder or does something that ONNX cannot express.
+    """
+    from optimum.exporters.onnx import export
+    from torch.jit import TracerWarning
+    from transformers import PreTrainedModel
+
+    encoder = next((part for part in module.modules() if isinstance(part, PreTrainedModel)), None)
+    if encoder is None:
+        raise DataError("the merged model has no transformers encoder inside; only those can be exported")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TracerWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            export(_with_config(module, encoder.config), _onnx_config(encoder.config), path, opset=OPSET)
+    except (RuntimeError, ValueError, TypeError) as exc:
+        raise DataError(f"the merged model cannot be exported to ONNX: {exc}") from exc
+
+
+def _with_config(module: torch.nn.Module, config: Any) -> torch.nn.Module:
+    """The module in a shell that has what optimum looks for: a config, and an output with a name."""
+    import torch
+
+    class Named(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+            self.config = config
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+            logits = self.module(input_ids=input_ids, attention_mask=attention_mask)
+            if not isinstance(logits, torch.Tensor):
+                raise TypeError(f"forward must return the logits as a tensor, it returns {type(logits).__name__}")
+            return {"logits": logits}
+
+    return Named()
+
+
+def _onnx_config(config: Any) -> Any:
+    """optimum's description of our graph: two inputs, dynamic batch and sequence, one output."""
+    from optimum.exporters.onnx.config import TextEncoderOnnxConfig
+    from optimum.utils import NormalizedTextConfig
+
+    class Classifier(TextEncoderOnnxConfig):  # type: ignore[misc]
+        NORMALIZED_CONFIG_CLASS = NormalizedTextConfig
+
+        @property
+        def inputs(self) -> dict[str, dict[int, str]]:
+            axes = {0: "batch", 1: "sequence"}
+            return {"input_ids": axes, "attention_mask": axes}
+
+        @property
+        def outputs(self) -> dict[str, dict[int, str]]:
+            return {"logits": {0: "batch"}}
+
+    return Classifier(config, task="text-classification")
+
+
+def _tokenize(path: Path, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """Token ids of each text, unpadded.
+
+    Raises:
+        DataError: the file is not a tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_buffer(path.read_bytes())
+    except ValueError as exc:
+        raise DataError(f"{path}: not a tokenizer: {exc}; merge the adapter again") from exc
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def _compare(module: torch.nn.Module, path: Path, inputs: Sequence[Sequence[int]], tolerance: float) -> Parity:
+    """Logits of both, each text alone; and of the first halves of some texts as one padded batch."""
+    import numpy as np
+    import onnxruntime as ort
+    import torch
+
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+        return logits
+
+    def run_torch(row: Sequence[int]) -> np.ndarray:
+        ids = torch.tensor([row], dtype=torch.int64)
+        with torch.inference_mode():
+            logits: np.ndarray = module(input_ids=ids, attention_mask=torch.ones_like(ids))[0].numpy()
+        return logits
+
+    alone = [np.array([row], np.int64) for row in inputs]
+    ours = np.concatenate([run(ids, np.ones_like(ids)) for ids in alone])
+    theirs = np.stack([run_torch(row) for row in inputs])
+    halves = [row[: (len(row) + 1) // 2] for row in inputs[:BATCH]]
+    padded = run(*_padded(halves, max(map(len, inputs[:BATCH]))))
+    unpadded = np.stack([run_torch(row) for row in halves])
+    return Parity(
+        texts=len(inputs),
+        max_difference=float(np.abs(ours - theirs).max()),
+        max_difference_padded=float(np.abs(padded - unpadded).max()),
+        tolerance=tolerance,
+        same_label=float((ours.argmax(1) == theirs.argmax(1)).mean()),
+    )
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and mask, int64 [rows, width], of rows that are all shorter."""
+    import numpy as np
+
+    ids = np.zeros((len(rows), width), np.int64)
+    mask = np.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : len(row)] = 1
+    return ids, mask
+
+
+def _run_errors() -> tuple[type[Exception], ...]:
+    """What torch and ONNX Runtime raise on an input; the latter's exceptions have no common root below Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    runtime = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented, state.RuntimeException)
+    return (IndexError, RuntimeError, ValueError, *runtime)
+
+
+def _require(parity: Parity, merged: Path) -> None:
+    """Refuse an export that does not compute what torch does; NaN compares as too large.
+
+    Raises:
+        RefusedError: a difference above the tolerance.
+    """
+    for what, found in (("alone", parity.max_difference), ("padded", parity.max_difference_padded)):
+        if not found <= parity.tolerance:
+            raise RefusedError(
+                f"{merged}: the exported model's logits differ from torch's by {found:.3g} (texts {what}); "
+                f"at most {parity.tolerance:.3g} is accepted. Look at the versions of torch and optimum"
+            )

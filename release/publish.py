@@ -1,0 +1,254 @@
+"""The facade of releasing: create the repository, offer, promote, assign, renew, look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import AwareDatetime
+
+from fleet_manifests import Assignment, FleetManifest, RefusedError, UsageError, Wire, WorkflowEntry, dump, parse
+from fleet_manifests.evidence import now as utc_now
+from release import layout, roles
+from release.keys import BUILDER, Keys
+from release.manifests import compose, same_content
+from release.policy import Policy
+from release.promotion import Candidate, Checked, admit, check_candidate
+from release.repository import Edit, Repository
+from release.state import State
+
+
+class RoleStatus(Wire):
+    """One TUF role of the release."""
+
+    role: str
+    version: int
+    expires: AwareDatetime
+    expired: bool
+    due: bool
+    """Less than half of its lifetime is left."""
+
+
+class ReleaseStatus(Wire):
+    """What is published."""
+
+    release: int
+    """Number of the release: the timestamp's version."""
+    roles: tuple[RoleStatus, ...]
+    channels: dict[str, FleetManifest]
+    sites: tuple[str, ...]
+
+    @property
+    def expired(self) -> tuple[str, ...]:
+        """Roles whose metadata sites refuse by now."""
+        return tuple(role.role for role in self.roles if role.expired)
+
+
+class Release:
+    """What a fleet's release managers and builder can do with a published tree."""
+
+    def __init__(self, public: Path, keys: Keys, policy: Policy, *, now: Callable[[], datetime] = utc_now) -> None:
+        """Refer to a release.
+
+        Args:
+            public: the published tree.
+            keys: the key store, outside the tree.
+            policy: who may sign what, and for how long.
+            now: the clock.
+        """
+        self.repository = Repository(public, keys, policy, now=now)
+        self.keys = keys
+        self.policy = policy
+        self.now = now
+
+    def init(self) -> bool:
+        """Create keys and repository where there are none yet; returns whether it did.
+
+        Raises:
+            RefusedError: the policy's managers or threshold are not the published ones.
+            StorageError: keys or tree cannot be written.
+        """
+        if self.repository.exists:
+            if not self.repository.adopted:
+                raise RefusedError(
+                    "the fleet policy names other release managers or another threshold than the repository trusts; "
+                    "changing them is a key ceremony: put the policy back, or adopt it on purpose"
+                )
+            return False
+        self.repository.create()
+        return True
+
+    def offer(self, candidates: Sequence[Candidate], workflows: Mapping[str, WorkflowEntry]) -> FleetManifest:
+        """Put candidates into the `candidates` channel, where devices measure them. Nothing with a `fail` enters.
+
+        Raises:
+            RefusedError: a candidate does not hold, with every reason.
+        """
+        return self._publish("candidates", candidates, workflows, ())
+
+    def promote(
+        self,
+        channel: str,
+        candidates: Sequence[Candidate],
+        workflows: Mapping[str, WorkflowEntry],
+        managers: Sequence[str] = (),
+    ) -> FleetManifest:
+        """Put candidates into `canary` or `stable`; what the channel holds besides stays.
+
+        Args:
+            channel: `canary` or `stable`.
+            candidates: what to promote; each must hold in every point, with verdict `pass`.
+            workflows: what holds for each workflow, without builds.
+            managers: the release managers who approve; `stable` needs a threshold of different ones.
+
+        Returns:
+            The published manifest; the current one where nothing changes.
+
+        Raises:
+            RefusedError: a candidate does not hold, or too few managers approve.
+            UsageError: no such channel, someone is not a release manager, a workflow is not described.
+            IntegrityError: the published tree is not what was signed.
+            StorageError: the tree cannot be written, or another publisher is at work.
+        """
+        if channel not in ("canary", "stable"):
+            raise UsageError(f"channel {channel!r}: candidates are promoted to 'canary' or 'stable'")
+        if channel == "stable":
+            roles.require_managers(managers, self.policy, self.keys)
+        elif managers:
+            raise UsageError(f"{channel} is signed by the builder; it takes no approval by {', '.join(managers)}")
+        return self._publish(channel, candidates, workflows, managers)
+
+    def assign(self, assignments: Sequence[Assignment], *, remove: Collection[str] = ()) -> tuple[Assignment, ...]:
+        """Publish who gets what. Versions are given here; an assignment that says nothing new keeps its own.
+
+        Args:
+            assignments: what each site runs; their `version` and `issued` are replaced.
+            remove: sites that are no longer part of the fleet.
+
+        Returns:
+            The assignments as they are published, in the order given.
+        """
+        sites = [assignment.site for assignment in assignments]
+        if twice := sorted({site for site in sites if sites.count(site) > 1} | set(remove) & set(sites)):
+            raise UsageError(f"site {twice[0]} is named twice")
+        with self.repository.edit() as edit:
+            for site in sorted(remove):
+                edit.remove(f"sites/{site}.json")
+            return tuple(self._assign(edit, assignment) for assignment in assignments)
+
+    def refresh(self, *named: str) -> None:
+        """Renew what the online key signs, and the roles named as far as their keys are at hand."""
+        self.repository.refresh(*named)
+
+    def adopt(self) -> None:
+        """Make the policy's release managers and threshold the published ones."""
+        self.repository.adopt()
+
+    def manifest(self, channel: str) -> FleetManifest | None:
+        """The published manifest of a channel, verified."""
+        return _manifest(self.repository.state(), channel)
+
+    def assignment(self, site: str) -> Assignment | None:
+        """The published assignment of a site, verified."""
+        return _assignment(self.repository.state(), site)
+
+    def status(self) -> ReleaseStatus:
+        """Every role with its expiry, every channel with its manifest, every site.
+
+        Raises:
+            UsageError: there is no repository.
+            IntegrityError: the published tree is not what was signed.
+        """
+        state, moment = self.repository.state(), self.now()
+        found = {channel: _manifest(state, channel) for channel in roles.CHANNELS}
+        names = [name for role in state.bins.get_roles() for name in state.targets(role).signed.targets]
+        return ReleaseStatus(
+            release=state.timestamp.signed.version,
+            roles=tuple(self._role(state, role, moment) for role in state.all_roles()),
+            channels={channel: manifest for channel, manifest in found.items() if manifest},
+            sites=tuple(sorted(name.removeprefix("sites/").removesuffix(".json") for name in names)),
+        )
+
+    def _role(self, state: State, role: str, moment: datetime) -> RoleStatus:
+        """How long a role's metadata still holds."""
+        signed = state.get(role).signed
+        expired = signed.is_expired(moment)
+        due = self.repository.due(role, signed.expires, moment)
+        return RoleStatus(role=role, version=signed.version, expires=signed.expires, expired=expired, due=due)
+
+    def _publish(
+        self,
+        channel: str,
+        candidates: Sequence[Candidate],
+        workflows: Mapping[str, WorkflowEntry],
+        managers: Sequence[str],
+    ) -> FleetManifest:
+        """Check, admit, and publish the channel's next manifest, unless it would say nothing new."""
+        public_key = self.keys[BUILDER].public_pem
+        checked = [check_candidate(candidate, public_key) for candidate in candidates]
+        admit(checked, channel)
+        name, moment = f"{channel}/manifest.json", self.now()
+        with self.repository.edit(managers=managers) as edit:
+            signed = edit.state.targets(channel).signed
+            current = _manifest(edit.state, channel)
+            manifest = compose(
+                channel,
+                checked,
+                workflows,
+                current=current,
+                first_version=signed.version,
+                policy=self.policy,
+                issued=moment,
+            )
+            for one in checked:
+                _store(edit, one)
+            if current and same_content(manifest, current) and not self.repository.due(channel, signed.expires, moment):
+                return current
+            raw = dump(manifest)
+            published = parse(FleetManifest, raw, where=name)
+            edit.target(name, raw)
+        return published
+
+    def _assign(self, edit: Edit, wanted: Assignment) -> Assignment:
+        """Publish one assignment, unless it says what the published one says."""
+        name = f"sites/{wanted.site}.json"
+        current = _assignment(edit.state, wanted.site)
+        if current is not None:
+            if wanted.model_copy(update={"version": current.version, "issued": current.issued}) == current:
+                return current
+            version = current.version + 1
+        else:
+            version = edit.state.targets(edit.state.owner(name)).signed.version
+        fresh = wanted.model_copy(update={"version": version, "issued": self.now()})
+        edit.target(name, dump(fresh))
+        return fresh
+
+
+def _store(edit: Edit, checked: Checked) -> None:
+    """Publish a candidate's blobs, and list them for OCI tools."""
+    entry = checked.entry
+    if entry is None:
+        return
+    for path, blob in checked.blobs:
+        edit.blob(path, blob)
+    edit.blob(layout.EMPTY, layout.EMPTY_BLOB)
+    edit.offer(layout.bundle_entry(entry.bundle))
+    for attached in (entry.bundle.signature, *entry.evidence):
+        raw, listed = layout.referrer(entry.bundle, attached)
+        edit.blob(raw, listed)
+        edit.offer(listed)
+
+
+def _manifest(state: State, channel: str) -> FleetManifest | None:
+    """A channel's published manifest."""
+    name = f"{channel}/manifest.json"
+    raw = state.target(name)
+    return parse(FleetManifest, raw, where=name) if raw is not None else None
+
+
+def _assignment(state: State, site: str) -> Assignment | None:
+    """A site's published assignment."""
+    name = f"sites/{site}.json"
+    raw = state.target(name)
+    return parse(Assignment, raw, where=name) if raw is not None else None

@@ -1,0 +1,196 @@
+"""Writing the published tree: each file whole or not at all, and all of a publication or none.
+
+A reader sees a publication at the moment in which `timestamp.json` is replaced. All that
+is written before has a name of its own (a digest or a version number), so that a reader
+of the old release is never disturbed. Until that moment everything can be undone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from fleet_manifests import Descriptor, IntegrityError, StorageError
+
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def locked(public: Path) -> Iterator[None]:
+    """Exclude other publishers of the same tree. The lock ends with the process that holds it.
+
+    Raises:
+        StorageError: another process is publishing, or the lock file cannot be written.
+    """
+    path = public.resolve().parent / f".{public.name}.lock"
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace") or "unknown"
+            raise StorageError(f"{path}: held by process {holder}; wait until it has published") from exc
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """The seam to the disk: an OSError becomes ours and names the file.
+
+    Raises:
+        StorageError: the disk is full, not writable or gone.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise StorageError(f"{path}: cannot be written: {exc.strerror or exc}; mend the disk, then repeat") from exc
+
+
+class Tree:
+    """The files of one publication, in the order in which they are written."""
+
+    def __init__(self, public: Path) -> None:
+        """Begin a publication into a tree; what a killed publisher left half-copied is removed."""
+        self.public = public
+        self._undo: list[tuple[Path, bytes | None]] = []
+        self._folders: set[Path] = set()
+        with storage(public):
+            for folder in (public, public / "metadata", public / "blobs" / "sha256"):
+                for leftover in folder.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
+
+    def blob(self, source: Path | bytes, blob: Descriptor) -> None:
+        """Store a blob under its digest; one that is there and sound is kept.
+
+        Raises:
+            IntegrityError: the source is not what the descriptor says.
+            StorageError: it cannot be written.
+        """
+        target = self.public / "blobs" / "sha256" / blob.digest.removeprefix("sha256:")
+        with storage(target):
+            if target.exists() and _digest(target) == (blob.digest, blob.size):
+                return
+        temporary = self._temporary(target)
+        try:
+            with storage(target):
+                found = _copy(source, temporary)
+            if found != (blob.digest, blob.size):
+                raise IntegrityError(f"blob {blob.digest} of {blob.size} bytes: found {found[0]} of {found[1]} bytes")
+            self._place(temporary, target, None)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write(self, name: str, raw: bytes, *, shared: bool = False) -> None:
+        """Write one file of the tree.
+
+        Args:
+            name: its path in the tree.
+            raw: its content.
+            shared: it replaces a file that the release before uses too; an abort puts that one back.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        target = self.public / name
+        with storage(target):
+            previous = target.read_bytes() if target.exists() else None
+        if previous == raw:
+            return
+        temporary = self._temporary(target)
+        try:
+            with storage(target):
+                _copy(raw, temporary)
+            self._place(temporary, target, previous if shared else None)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def settle(self) -> None:
+        """Make all names that were written durable.
+
+        Raises:
+            StorageError: a folder cannot be synced.
+        """
+        for folder in sorted(self._folders):
+            with storage(folder):
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        self._folders.clear()
+
+    def undo(self) -> None:
+        """Take back what was written, last first.
+
+        A disk that fails here too ends it: what stays is unreferenced, since whatever refers
+        to a file was written after it and is taken back before it.
+
+        Raises:
+            StorageError: something could not be taken back.
+        """
+        while self._undo:
+            target, previous = self._undo[-1]
+            with storage(target):
+                if previous is None:
+                    target.unlink(missing_ok=True)
+                else:
+                    temporary = self._temporary(target)
+                    _copy(previous, temporary)
+                    temporary.replace(target)
+            self._undo.pop()
+
+    def _temporary(self, target: Path) -> Path:
+        """A name beside the target that no reader asks for."""
+        with storage(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        return target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+
+    def _place(self, temporary: Path, target: Path, previous: bytes | None) -> None:
+        """Give a finished file its name, and remember how to take it back."""
+        with storage(target):
+            temporary.replace(target)
+        self._undo.append((target, previous))
+        self._folders.add(target.parent)
+
+
+def _copy(source: Path | bytes, target: Path) -> tuple[str, int]:
+    """Write a file durably; returns the digest and size of what was written."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    with os.fdopen(descriptor, "wb") as out:
+        if isinstance(source, bytes):
+            out.write(source)
+            found = "sha256:" + hashlib.sha256(source).hexdigest(), len(source)
+        else:
+            with source.open("rb") as stream:
+                found = _pump(stream, out)
+        out.flush()
+        os.fsync(out.fileno())
+    return found
+
+
+def _pump(stream: BinaryIO, out: BinaryIO) -> tuple[str, int]:
+    """Copy a stream and hash it on the way."""
+    digest, size = hashlib.sha256(), 0
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+        out.write(block)
+    return f"sha256:{digest.hexdigest()}", size
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    """Digest and size of a file."""
+    with path.open("rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size

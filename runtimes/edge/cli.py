@@ -1,0 +1,211 @@
+"""`lading-site`: a site on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from fleet_manifests import UnreachableError, UsageError, program
+from runtimes import command, tokens
+
+if TYPE_CHECKING:
+    from runtimes.edge.response import Response
+    from runtimes.edge.service import Site
+
+PORT = 8470
+
+app = typer.Typer(
+    help=(
+        "Run a site: pull what the fleet assigns, verify it, answer locally, defer what is uncertain.\n\n"
+        "A day with it:\n\n\b\n"
+        "  lading-site enroll --root root.json --from https://fleet.example --site store-017\n"
+        "  lading-site sync\n"
+        '  lading-site ask exception_triage --text "short 3 cs, seal broken"\n'
+        "  lading-site serve"
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StateOption = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        envvar="LADING_SITE_STATE",
+        default_factory=lambda: command.default_state("lading-site"),
+        show_default="lading-site in the user's state folder",
+        help="Folder that holds everything of this site.",
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: command.VersionOption = False) -> None:
+    """Options of the program itself."""
+    command.show_version("lading-site", version)
+
+
+@app.command()
+def enroll(
+    root: command.RootOption,
+    source: command.SourceOption,
+    site: command.SiteOption,
+    state: StateOption,
+    central_token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that the centre made for this site.")
+    ] = None,
+) -> None:
+    """Give trust once: who this site is, whose signatures count, where releases are fetched.
+
+    Again with another --central-token-file it replaces the token.
+
+    Example: lading-site enroll --root root.json --from /media/usb/public --site store-017
+    """
+    from runtimes.edge.service import TOKEN_FILE
+
+    token = None if central_token_file is None else tokens.read(central_token_file)
+    command.enroll(state, root, source, site, "edge")
+    if token is not None:
+        tokens.write(state / TOKEN_FILE, token)
+
+
+@app.command()
+def sync(state: StateOption, source: command.OnceOption = None, json: command.JsonOption = False) -> None:
+    """Fetch, verify, try and activate what the fleet assigns to this site, or change nothing.
+
+    Example: lading-site sync --json
+    """
+    command.sync(state, source, json)
+
+
+@app.command()
+def status(state: StateOption, json: command.JsonOption = False) -> None:
+    """What runs here, how fresh it is, and what waits for the centre.
+
+    Example: lading-site status
+    """
+    from runtimes.edge.outbox import Outbox
+    from runtimes.edge.service import OUTBOX_FILE
+    from runtimes.sync import status as read
+
+    found = read(state)
+    counts = None
+    if (state / OUTBOX_FILE).exists():
+        with contextlib.closing(Outbox(state / OUTBOX_FILE)) as outbox:
+            counts = outbox.counts()
+    if json:
+        typer.echo(program.as_json(found.model_dump(mode="json") | {"outbox": counts}))
+        return
+    waits = "empty" if counts is None else ", ".join(f"{n} {name}" for name, n in counts.items())
+    typer.echo("\n".join([*command.status_lines(found), f"outbox: {waits}"]))
+
+
+@app.command()
+def ask(
+    workflow: Annotated[str, typer.Argument(help="Name of the workflow.")],
+    text: Annotated[str, typer.Option(help="The request; - reads it from standard input.")],
+    state: StateOption,
+    role: Annotated[str | None, typer.Option(help="Role of the person who asks.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--id", help="Ask under this id: again gives the same answer.")
+    ] = None,
+    json: command.JsonOption = False,
+) -> None:
+    """Ask a workflow: answered here, or deferred to the centre with the reason.
+
+    Example: lading-site ask exception_triage --text "short 3 cs, seal broken" --json
+    """
+    with _site(state) as site:
+        said = site.answer(workflow, sys.stdin.read() if text == "-" else text, role=role, request_id=request_id)
+    typer.echo(program.as_json(said.model_dump(mode="json")) if json else _told(said))
+
+
+@app.command()
+def serve(
+    state: StateOption,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = PORT,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Listen for other machines too; needs --api-token-file.")
+    ] = False,
+    api_token_file: Annotated[Path | None, typer.Option(help="File with the token that callers must present.")] = None,
+) -> None:
+    """Answer over HTTP on this machine, and deliver the outbox in the background.
+
+    A sync may run at any time: the next request is answered by what it activated.
+
+    Example: lading-site serve --port 8470
+    """
+    command.require_loopback(host, allow_remote, "say --allow-remote and give an --api-token-file")
+    if allow_remote and api_token_file is None:
+        raise UsageError("--allow-remote: an --api-token-file is needed, or anyone on the network could ask")
+    from runtimes.edge.http import app as application
+
+    token = None if api_token_file is None else tokens.read(api_token_file)
+    with _site(state) as site:
+        command.serve(application(site, api_token=token), "lading-site", host=host, port=port)
+
+
+@app.command()
+def flush(state: StateOption, json: command.JsonOption = False) -> None:
+    """Deliver what waits for the centre now, and fetch the answers that people gave there.
+
+    Ends with 1 if something could not be delivered.
+
+    Example: lading-site flush
+    """
+    with _site(state) as site:
+        done = site.courier.flush()
+    said = f"{done.delivered} delivered, {done.answered} answered since, {done.refused} refused, {done.left} left"
+    typer.echo(program.as_json(vars(done)) if json else said)
+    if done.problem:
+        raise UnreachableError(done.problem)
+
+
+@app.command()
+def audit(
+    state: StateOption,
+    verify: Annotated[bool, typer.Option("--verify", help="Recompute the whole hash chain.")] = False,
+    last: Annotated[int, typer.Option(min=1, help="How many records to show.")] = 20,
+    json: command.JsonOption = False,
+) -> None:
+    """Show the newest records of this site's audit, or prove that none was changed.
+
+    Example: lading-site audit --verify
+    """
+    with _site(state) as site:
+        command.audit(site.outbox.ledger, verify, last, json)
+
+
+@contextlib.contextmanager
+def _site(state: Path) -> Iterator[Site]:
+    """The core of an enrolled site."""
+    command.require_enrolled(state, "lading-site")
+    from runtimes.edge.service import Site
+
+    with contextlib.closing(Site(state)) as site:
+        yield site
+
+
+def _told(said: Response) -> str:
+    """An answer for a person."""
+    by = said.produced_by
+    what = said.status if said.label is None else f"{said.label}"
+    sure = "" if said.confidence is None else f" (confidence {said.confidence:.2f})"
+    source = by.person or f"{by.channel} {by.manifest_version}, {by.profile}, {(by.bundle or '')[:19]}"
+    return f"{what}{sure}\n{said.status}, produced at {by.where}: {source}\n{said.reason}\nid {said.id}"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the program."""
+    program.run(app, "lading-site", arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""What a site runs now: the record that sync writes and the server reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from fleet_manifests.bundle import BUNDLE_FILE
+from fleet_manifests.errors import IntegrityError
+from fleet_manifests.manifest import Guardrails
+from fleet_manifests.placement import Where
+from fleet_manifests.wire import DataClass, Digest, Name, Task, Wire, parse
+
+ACTIVE_FILE = "active.json"
+CURRENT = "current"
+PREVIOUS = "previous"
+VERSIONS = "versions"
+BUNDLES = "bundles"
+
+
+class ActiveWorkflow(Wire):
+    """One workflow that is served here: the policy of the manifest and the bundle that answers."""
+
+    task: Task
+    title: str
+    owner: str
+    where: Where
+    """Where the workflow is placed: `edge`, `hybrid` or (at the centre only) `central`."""
+    roles: tuple[str, ...] = ()
+    actions: dict[str, Literal["advise", "local", "central-approval"]] = {}
+    guardrails: Guardrails = Guardrails()
+    text_export: Literal["never", "deferred", "always"] = "deferred"
+    data_classes: tuple[DataClass, ...] = ()
+    prompt_version: str | None = None
+    policy_version: str | None = None
+    defer_threshold: Annotated[float, Field(ge=0, le=1)]
+    bundle: Digest
+    """The bundle digest."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,127}$")]
+    """`<workflow>--<profile>`: the bundle's folder and the name that its signature is for."""
+    blobs: tuple[Digest, ...]
+    """Everything that the bundle was made of: OCI manifest, signature, layers."""
+
+    @property
+    def folder(self) -> str:
+        """The bundle's folder, relative to the folder of its version."""
+        return f"{BUNDLES}/{self.name}"
+
+
+class Active(Wire):
+    """One complete, verified version of a site. `seen` moves; a revoked workflow is taken out; nothing else changes."""
+
+    schema_version: Literal[1] = 1
+    version: Name
+    """Name of the folder under `versions/`."""
+    site: Name
+    site_class: Name
+    kind: Literal["edge", "central"]
+    channel: Literal["canary", "stable"]
+    manifest_version: Annotated[int, Field(ge=1)]
+    manifest_digest: Digest
+    assignment_version: Annotated[int, Field(ge=1)]
+    profile: Name
+    activated: AwareDatetime
+    seen: AwareDatetime
+    """When the repository was last refreshed with every check passed."""
+    max_offline_hours: Annotated[int, Field(ge=1)]
+    central: str | None = None
+    """Base URL of the central service that answers what this site defers."""
+    workflows: dict[Name, ActiveWorkflow] = {}
+    skipped: dict[str, str] = {}
+    """Workflows that do not run here, each with the reason."""
+
+
+def load_active(state: Path) -> Active | None:
+    """What the site runs, or None before the first sync.
+
+    A cheap check: the record parses and each bundle's `bundle.json` is in place. The
+    bytes were verified before the version was named; the engine checks what it loads.
+
+    Args:
+        state: the site's state folder.
+
+    Raises:
+        IntegrityError: the active version is damaged; the next sync puts it right.
+    """
+    version = current_version(state, CURRENT)
+    if version is None:
+        return None
+    active = load_version(state, version)
+    for workflow, entry in active.workflows.items():
+        if not (bundle_folder(state, active, workflow) / BUNDLE_FILE).is_file():
+            raise IntegrityError(f"{version}: {entry.folder}/{BUNDLE_FILE} is missing; run `sync` again")
+    return active
+
+
+def bundle_folder(state: Path, active: Active, workflow: str) -> Path:
+    """The folder of the bundle that answers a workflow.
+
+    Raises:
+        KeyError: the workflow does not run here.
+    """
+    return state / VERSIONS / active.version / active.workflows[workflow].folder
+
+
+def current_version(state: Path, link: str) -> str | None:
+    """The name of the version that `current` or `previous` points to, or None.
+
+    Raises:
+        IntegrityError: something else than a link to a version is in its place.
+    """
+    path = state / link
+    if not path.is_symlink():
+        if path.exists():
+            raise IntegrityError(f"{path}: a link to a version was expected; move what is there away")
+        return None
+    target = path.readlink()
+    if target.parts[:-1] != (VERSIONS,) or target.name in (".", ".."):
+        raise IntegrityError(f"{path}: points to {target}, not to a version; remove it and run `sync` again")
+    return target.name
+
+
+def load_version(state: Path, version: str) -> Active:
+    """The record of one version.
+
+    Raises:
+        IntegrityError: it is missing, unreadable or of another version.
+    """
+    path = state / VERSIONS / version / ACTIVE_FILE
+    try:
+        raw = path.read_bytes()
+    except OSError as exc:
+        raise IntegrityError(f"{path}: cannot be read ({exc.strerror}); run `sync` again") from exc
+    active = parse(Active, raw, where=str(path))
+    if active.version != version:
+        raise IntegrityError(f"{path}: is the record of version {active.version}; run `sync` again")
+    return active

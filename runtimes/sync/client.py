@@ -1,0 +1,251 @@
+"""One sync: refresh, decide, fetch, verify, stage, activate."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fleet_manifests.assignment import Assignment
+from fleet_manifests.bundle import Descriptor, OciManifest
+from fleet_manifests.errors import IntegrityError, LadingError
+from fleet_manifests.manifest import FleetManifest
+from fleet_manifests.profile import HostFacts
+from fleet_manifests.program import version
+from fleet_manifests.wire import MAX_DOCUMENT_BYTES, dump, parse
+from runtimes.sync import stage
+from runtimes.sync.active import Active, load_active
+from runtimes.sync.blobs import Blobs
+from runtimes.sync.files import only_one, write_file
+from runtimes.sync.floor import load_floor, save_floor
+from runtimes.sync.plan import (
+    Plan,
+    check_agent,
+    check_assignment,
+    check_layout,
+    check_manifest,
+    make_plan,
+    without_revoked,
+)
+from runtimes.sync.report import LAST_SYNC_FILE, LastSync
+from runtimes.sync.seam import storing
+from runtimes.sync.site import BLOBS, LOCK_FILE, METADATA, Enrolment, load_enrolment, load_root
+from runtimes.sync.smoke import run_smoke
+from runtimes.sync.sources import Source, normal_address, open_source
+from runtimes.sync.trust import SignedDocuments
+
+Progress = Callable[[float, str], None]
+"""Told how far a sync is, from 0 to 1, and what it does."""
+
+BUILDER_KEY = "trust/builder.pub"
+
+
+def _facts() -> HostFacts:
+    from runtimes.engine import host
+
+    return host.facts()
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What sync takes from the machine and the program that it runs in."""
+
+    version: str = field(default_factory=version)
+    """Version of `lading`, held against a manifest's `minimum_agent`."""
+    facts: Callable[[], HostFacts] = _facts
+    """What the machine says of itself."""
+    smoke: Callable[[Path], list[str]] = run_smoke
+    """Runs a bundle's own cases and says what is wrong."""
+    pause: Callable[[float], None] = time.sleep
+    """Waits between two attempts, in seconds."""
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What a sync did."""
+
+    changed: bool
+    """Another version runs now than before."""
+    active: Active
+    fetched_bytes: int
+    """Bytes moved from the source, metadata included."""
+    reused_blobs: int
+    """Blobs that were needed and here already."""
+    seconds: float
+
+
+def sync(
+    state: Path,
+    *,
+    progress: Progress | None = None,
+    now: datetime | None = None,
+    source: str | None = None,
+    agent: Agent | None = None,
+) -> SyncResult:
+    """Bring a site to what the fleet wants of it, or leave it exactly as it is.
+
+    Args:
+        state: the state folder of an enrolled site.
+        progress: told how far it is.
+        now: the present moment; None asks the system.
+        source: another copy of the same tree for this once (a USB stick), with the same checks.
+        agent: the machine and program; None takes this one.
+
+    Raises:
+        UsageError: the folder is not enrolled.
+        IntegrityError: what is offered is not signed, fresh, consistent or meant for this site.
+        RefusedError: it is, but cannot run here: no profile fits, lading is too old, a smoke case fails.
+        UnreachableError: the source cannot be read; what was fetched is kept for the next sync.
+        StorageError: the disk is full, or another sync is running.
+    """
+    enrolment = load_enrolment(state)
+    begun = time.monotonic()
+    moment = now or datetime.now(UTC)
+    with storing(state), only_one(state / LOCK_FILE):
+        with contextlib.closing(open_source(normal_address(source or enrolment.source))) as opened:
+            run = _Sync(state, enrolment, opened, moment, agent or Agent(), progress or (lambda part, what: None))
+            try:
+                with storing(state):
+                    changed, active = run.run()
+            except LadingError as exc:
+                with contextlib.suppress(OSError):
+                    run.note(begun, changed=False, error=exc)
+                raise
+            run.note(begun, changed=changed, error=None)
+        return SyncResult(changed, active, run.fetched_bytes, run.blobs.reused, time.monotonic() - begun)
+
+
+class _Sync:
+    """The steps of one sync, in order. Whatever a step raises, the running version stays."""
+
+    def __init__(
+        self, state: Path, enrolment: Enrolment, source: Source, now: datetime, agent: Agent, progress: Progress
+    ) -> None:
+        self._state, self._enrolment, self._source = state, enrolment, source
+        self._now, self._agent, self._progress = now, agent, progress
+        self._documents: SignedDocuments | None = None
+        self.blobs = Blobs(state / BLOBS, pause=agent.pause)
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes moved so far."""
+        return self.blobs.fetched_bytes + (self._documents.fetched_bytes if self._documents else 0)
+
+    def run(self) -> tuple[bool, Active]:
+        """All of it: whether the version changed, and the version."""
+        stage.clear_staging(self._state)
+        running = self._running()
+        load_floor(self._state, running).check_clock(self._now)
+        self._progress(0.0, "refreshing signed metadata")
+        documents = self._refresh()
+        assignment, manifest, digest = self._accept(documents, running)
+        running = self._acknowledge(running, manifest)
+        check_agent(manifest, self._agent.version)
+        plan = make_plan(manifest, digest, assignment, self._agent.facts())
+        if running is not None and plan.is_running(running):
+            changed, active = False, running
+        else:
+            changed, active = True, self._install(plan, documents, running)
+            documents.forget_unused()
+        stage.prune(self._state, self.blobs)
+        self._progress(1.0, f"{active.channel} {active.manifest_version} runs")
+        return changed, active
+
+    def note(self, begun: float, *, changed: bool, error: LadingError | None) -> None:
+        """Write down how it ended."""
+        last = LastSync(
+            when=self._now,
+            ok=error is None,
+            changed=changed,
+            error=None if error is None else str(error),
+            error_kind=None if error is None else type(error).__name__,
+            seconds=round(time.monotonic() - begun, 3),
+            fetched_bytes=self.fetched_bytes,
+        )
+        write_file(self._state / LAST_SYNC_FILE, dump(last))
+
+    def _running(self) -> Active | None:
+        """The running version; one that is damaged is put right like one that is missing."""
+        try:
+            return load_active(self._state)
+        except IntegrityError:
+            return None
+
+    def _refresh(self) -> SignedDocuments:
+        """Fresh, verified metadata."""
+        root = load_root(self._state, self._enrolment)
+        self._documents = SignedDocuments(self._state / METADATA, self._source, root=root, now=self._now)
+        self._documents.refresh()
+        return self._documents
+
+    def _accept(self, documents: SignedDocuments, running: Active | None) -> tuple[Assignment, FleetManifest, str]:
+        """The two documents that must agree. What they were is never gone below again."""
+        site = self._enrolment.site
+        floor = load_floor(self._state, running)
+        raw, _ = documents.document(f"sites/{site}.json")
+        assignment = parse(Assignment, raw, where=f"sites/{site}.json")
+        check_assignment(assignment, site=site, kind=self._enrolment.kind)
+        floor.check_assignment(assignment)
+        name = f"{assignment.channel}/manifest.json"
+        raw, digest = documents.document(name)
+        manifest = parse(FleetManifest, raw, where=name)
+        check_manifest(manifest, assignment.channel, self._now)
+        floor.check_manifest(manifest, digest)
+        save_floor(self._state, floor.raised(self._now, assignment, manifest, digest))
+        return assignment, manifest, digest
+
+    def _acknowledge(self, running: Active | None, manifest: FleetManifest) -> Active | None:
+        """Note that the repository was seen, and stop at once what was revoked: before any download."""
+        if running is None:
+            return None
+        running = without_revoked(running, manifest, self._now)
+        stage.rewrite(self._state, running)
+        return running
+
+    def _install(self, plan: Plan, documents: SignedDocuments, running: Active | None) -> Active:
+        """Fetch, stage and activate a plan."""
+        key, _ = documents.document(BUILDER_KEY)
+        layouts = {name: self._layout(chosen.build.bundle.manifest, name) for name, chosen in plan.chosen.items()}
+        wanted = {name: chosen.build.bundle.signature for name, chosen in plan.chosen.items()}
+        self._fetch([*wanted.values(), *(layer for layout in layouts.values() for layer in layout.layers)])
+        name = stage.next_version(self._state, plan.assignment.channel, plan.manifest.version)
+        record = plan.record(layouts, version=name, now=self._now)
+        self._progress(0.9, f"verifying and trying {len(record.workflows)} bundles")
+        stage.stage(
+            self._state,
+            record,
+            layouts,
+            {workflow: self.blobs.path(signature.digest) for workflow, signature in wanted.items()},
+            self.blobs,
+            key=key,
+            profile=plan.profile,
+            smoke=self._agent.smoke,
+        )
+        stage.activate(self._state, name, running)
+        return record
+
+    def _layout(self, blob: Descriptor, workflow: str) -> OciManifest:
+        """The OCI manifest of a workflow's bundle."""
+        if blob.size > MAX_DOCUMENT_BYTES:
+            raise IntegrityError(f"workflow {workflow}: its OCI manifest has {blob.size} bytes; tell the publisher")
+        raw = self.blobs.fetch(self._source, blob).read_bytes()
+        layout = parse(OciManifest, raw, where=f"OCI manifest of {workflow}")
+        check_layout(layout, workflow)
+        return layout
+
+    def _fetch(self, blobs: list[Descriptor]) -> None:
+        """Bring every blob here that is not."""
+        missing = self.blobs.missing(blobs)
+        total = sum(blob.size for blob in missing) or 1
+        done = 0
+
+        def moved(count: int) -> None:
+            nonlocal done
+            done += count
+            self._progress(0.1 + 0.8 * min(1.0, done / total), f"fetching {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+        for blob in missing:
+            self.blobs.fetch(self._source, blob, moved)

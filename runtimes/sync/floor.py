@@ -1,0 +1,116 @@
+"""The monotonic floor: time and versions only rise, whatever a medium or a clock says.
+
+TUF keeps its own versions in the metadata cache. The floor is ours: it holds when that cache
+is lost, covers the documents that TUF only transports, and covers the clock, which TUF believes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from fleet_manifests.assignment import Assignment
+from fleet_manifests.errors import IntegrityError
+from fleet_manifests.manifest import FleetManifest
+from fleet_manifests.wire import Digest, Wire, dump, parse
+from runtimes.sync.active import Active
+from runtimes.sync.files import write_file
+
+FLOOR_FILE = "floor.json"
+
+BUILT = datetime(2026, 11, 1, tzinfo=UTC)
+"""No later than this release of Lading was made: a clock before it is wrong."""
+
+
+class ManifestFloor(Wire):
+    """The newest manifest of a channel that this site has accepted."""
+
+    version: Annotated[int, Field(ge=1)]
+    digest: Digest
+
+
+class Floor(Wire):
+    """What this site has seen and will not go below."""
+
+    schema_version: Literal[1] = 1
+    seen: AwareDatetime | None = None
+    assignment: Annotated[int, Field(ge=0)] = 0
+    manifests: dict[str, ManifestFloor] = {}
+
+    def check_clock(self, now: datetime) -> None:
+        """Refuse a clock that was set back: expiry dates mean nothing to it.
+
+        Raises:
+            IntegrityError: `now` is before this release was made or before the last sync.
+        """
+        lowest = max(BUILT, self.seen or BUILT)
+        if now < lowest:
+            raise IntegrityError(
+                f"this machine's clock says {now:%Y-%m-%d %H:%M:%S} UTC, but it was already "
+                f"{lowest:%Y-%m-%d %H:%M:%S} UTC; set the clock, then sync again"
+            )
+
+    def check_assignment(self, assignment: Assignment) -> None:
+        """Refuse an older assignment than one already followed.
+
+        Raises:
+            IntegrityError: the version is below the floor.
+        """
+        if assignment.version < self.assignment:
+            raise IntegrityError(
+                f"sites/{assignment.site}.json: version {assignment.version} is offered, this site has "
+                f"followed {self.assignment}; versions only rise"
+            )
+
+    def check_manifest(self, manifest: FleetManifest, digest: str) -> None:
+        """Refuse an older manifest, and another one under a version already seen.
+
+        Raises:
+            IntegrityError: the version is below the floor, or names two contents.
+        """
+        where = f"{manifest.channel}/manifest.json"
+        known = self.manifests.get(manifest.channel)
+        if known is None:
+            return
+        if manifest.version < known.version:
+            raise IntegrityError(
+                f"{where}: version {manifest.version} is offered, this site has accepted {known.version}; "
+                "a rollback is a new version with older content"
+            )
+        if manifest.version == known.version and digest != known.digest:
+            raise IntegrityError(
+                f"{where}: version {manifest.version} was {known.digest} before and is {digest} now; "
+                "publish the change under a new version"
+            )
+
+    def raised(self, now: datetime, assignment: Assignment, manifest: FleetManifest, digest: str) -> Floor:
+        """The floor after these documents were accepted."""
+        accepted = {manifest.channel: ManifestFloor(version=manifest.version, digest=digest)}
+        return Floor(
+            seen=max(now, self.seen or now),
+            assignment=max(assignment.version, self.assignment),
+            manifests={**self.manifests, **accepted},
+        )
+
+
+def load_floor(state: Path, active: Active | None) -> Floor:
+    """The floor of a site; where its file was lost, what the active version proves.
+
+    Raises:
+        IntegrityError: the file is damaged.
+    """
+    path = state / FLOOR_FILE
+    if path.exists():
+        return parse(Floor, path.read_bytes(), where=f"{path} (remove it to fall back on the active version)")
+    if active is None:
+        return Floor()
+    accepted = ManifestFloor(version=active.manifest_version, digest=active.manifest_digest)
+    return Floor(seen=active.seen, assignment=active.assignment_version, manifests={active.channel: accepted})
+
+
+def save_floor(state: Path, floor: Floor) -> None:
+    """Write the floor durably."""
+    write_file(state / FLOOR_FILE, dump(floor))

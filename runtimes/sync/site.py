@@ -1,0 +1,154 @@
+"""The state folder of a site, and enrolment: the one moment in which trust is given."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from fleet_manifests.errors import LadingError, RefusedError, UsageError
+from fleet_manifests.wire import Digest, Name, Wire, digest_of, dump, parse
+from runtimes.sync.active import VERSIONS
+from runtimes.sync.files import only_one, write_file
+from runtimes.sync.seam import storing, trusting
+from runtimes.sync.sources import normal_address
+
+SITE_FILE = "site.json"
+ROOT_FILE = "root.json"
+METADATA = "metadata"
+BLOBS = Path("blobs", "sha256")
+LOCK_FILE = "lock"
+MAX_ROOT_BYTES = 512_000
+
+Kind = Literal["edge", "central"]
+
+
+class Enrolment(Wire):
+    """Who this site is, whom it trusts and whom it asks."""
+
+    schema_version: Literal[1] = 1
+    site: Name
+    kind: Kind
+    source: str
+    """An http(s) address or an absolute folder: all that sync ever talks to."""
+    root: Digest
+    """The root of trust that was given at enrolment, kept in `root.json`."""
+    enrolled: AwareDatetime
+
+
+def enroll(state: Path, *, root: Path, source: str, site: str, kind: Kind = "edge") -> Enrolment:
+    """Make a folder the state of a site. Nothing is asked of the network.
+
+    Args:
+        state: the folder, made with mode 0700; everything of the site lives in it.
+        root: the publisher's `root.json`, got in a way that the source cannot touch.
+        source: http(s) address, folder or `file://` address of the published tree.
+        site: the site's name in the fleet.
+        kind: `edge` or `central`.
+
+    Raises:
+        UsageError: `root`, `source` or `site` is not what it must be.
+        RefusedError: the folder is enrolled differently already.
+        StorageError: the folder cannot be written.
+    """
+    raw = _read_root(root)
+    wanted = _enrolment(site, kind, normal_address(source), raw)
+    with storing(state):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.chmod(0o700)
+        with only_one(state / LOCK_FILE):
+            if (state / SITE_FILE).exists():
+                return _same(state, wanted)
+            for folder in (Path(METADATA), BLOBS, Path(VERSIONS)):
+                (state / folder).mkdir(parents=True, exist_ok=True)
+            write_file(state / ROOT_FILE, raw)
+            write_file(state / SITE_FILE, dump(wanted))
+    return wanted
+
+
+def load_enrolment(state: Path) -> Enrolment:
+    """Who this site is.
+
+    Raises:
+        UsageError: the folder is not enrolled.
+        IntegrityError: the record is damaged.
+    """
+    path = state / SITE_FILE
+    if not path.is_file():
+        raise UsageError(f"{state}: this folder is not enrolled; run `enroll` with the publisher's root.json first")
+    return parse(Enrolment, path.read_bytes(), where=str(path))
+
+
+def load_root(state: Path, enrolment: Enrolment) -> bytes:
+    """The root of trust that was given at enrolment.
+
+    Raises:
+        UsageError: it was lost or exchanged; the site has to be enrolled anew.
+    """
+    path = state / ROOT_FILE
+    raw = path.read_bytes() if path.is_file() else b""
+    if digest_of(raw) != enrolment.root:
+        raise UsageError(f"{path}: {enrolment.root} was given at enrolment and is not here; enrol in a new folder")
+    return raw
+
+
+def _read_root(path: Path) -> bytes:
+    """The bytes of a root that is signed by its own keys.
+
+    Raises:
+        UsageError: it is not there, or is no such root.
+    """
+    from tuf.ngclient.updater import Updater
+
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_ROOT_BYTES + 1)
+    except OSError as exc:
+        raise UsageError(f"{path}: the publisher's root.json was expected: {exc.strerror}") from exc
+    if len(raw) > MAX_ROOT_BYTES:
+        raise UsageError(f"{path}: more than {MAX_ROOT_BYTES} bytes; this is no root.json")
+    try:
+        with tempfile.TemporaryDirectory() as scratch, trusting(str(path)):
+            Updater(scratch, "", bootstrap=raw)
+    except LadingError as exc:
+        raise UsageError(f"{exc}; the publisher's root.json was expected") from exc
+    return raw
+
+
+def _enrolment(site: str, kind: Kind, source: str, root: bytes) -> Enrolment:
+    """The record, checked.
+
+    Raises:
+        UsageError: the site's name or kind is not one.
+    """
+    try:
+        TypeAdapter(Name).validate_python(site)
+        TypeAdapter(Kind).validate_python(kind)
+    except ValidationError as exc:
+        raise UsageError(
+            f"site {site!r}, kind {kind!r}: a name of small letters, digits, '-' and '_' and the kind edge or "
+            "central were expected"
+        ) from exc
+    now = datetime.now(UTC).replace(microsecond=0)
+    return Enrolment(site=site, kind=kind, source=source, root=digest_of(root), enrolled=now)
+
+
+def _same(state: Path, wanted: Enrolment) -> Enrolment:
+    """The enrolment that is there, if it is the one wanted.
+
+    Raises:
+        RefusedError: it differs.
+    """
+    found = load_enrolment(state)
+    fields = ("site", "kind", "source", "root")
+    differing = [name for name in fields if getattr(found, name) != getattr(wanted, name)]
+    if differing:
+        name = differing[0]
+        raise RefusedError(
+            f"{state}: enrolled already with {name} {getattr(found, name)}, now {getattr(wanted, name)} was asked "
+            "for; use another folder, or remove this one to start anew"
+        )
+    return found

@@ -1,0 +1,56 @@
+"""The OCI side of the tree."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fleet_manifests import Descriptor, digest_of, dump, parse
+from fleet_manifests.bundle import MANIFEST_TYPE, SIGNATURE_TYPE, BundleRef
+from release.layout import EMPTY_BLOB, Index, bundle_entry, referrer
+
+pytestmark = pytest.mark.unit
+SIGNATURE = Descriptor(media_type=SIGNATURE_TYPE, digest=digest_of(b"signature"), size=9)
+BUNDLE = BundleRef(
+    name="triage--edge",
+    manifest=Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(b"manifest"), size=8),
+    signature=SIGNATURE,
+)
+
+
+def test_an_index_round_trips_and_is_sorted() -> None:
+    _, listed = referrer(BUNDLE, SIGNATURE)
+    index = Index().merged([listed, bundle_entry(BUNDLE)])
+    assert parse(Index, dump(index)) == index
+    assert [entry.digest for entry in index.manifests] == sorted(entry.digest for entry in index.manifests)
+
+
+def test_merging_the_same_again_changes_nothing() -> None:
+    index = Index().merged([bundle_entry(BUNDLE)])
+    assert dump(index.merged([bundle_entry(BUNDLE)])) == dump(index)
+
+
+def test_merging_keeps_what_is_there() -> None:
+    _, listed = referrer(BUNDLE, SIGNATURE)
+    assert len(Index().merged([bundle_entry(BUNDLE)]).merged([listed]).manifests) == 2
+
+
+def test_a_referrer_points_to_its_bundle_and_holds_the_blob() -> None:
+    raw, listed = referrer(BUNDLE, SIGNATURE)
+    document = json.loads(raw)
+    assert document["subject"]["digest"] == BUNDLE.digest
+    assert document["artifactType"] == SIGNATURE_TYPE
+    assert [layer["digest"] for layer in document["layers"]] == [SIGNATURE.digest]
+    assert document["config"]["digest"] == EMPTY_BLOB.digest
+    assert (listed.digest, listed.size) == (digest_of(raw), len(raw))
+
+
+def test_the_empty_blob_is_the_one_of_the_oci_specification() -> None:
+    assert EMPTY_BLOB.digest == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert EMPTY_BLOB.media_type == "application/vnd.oci.empty.v1+json"
+
+
+def test_a_bundle_can_be_asked_for_by_name() -> None:
+    name = bundle_entry(BUNDLE).annotations["org.opencontainers.image.ref.name"]
+    assert name == f"triage--edge.{BUNDLE.digest.removeprefix('sha256:')[:12]}"

@@ -1,0 +1,179 @@
+"""Power lost or disk full at every change that an update makes to the disk, one after the other.
+
+An audit hook sees each file-system operation of a forked child before it happens. The child
+is killed there (no `finally` runs), or the operation fails there with "no space left". Then
+the state folder must hold exactly one complete version, and the next sync must bring the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_manifests import Revocation, StorageError
+from runtimes.sync import load_active
+
+pytestmark = pytest.mark.integration
+
+TAKE_SPACE = {"os.mkdir", "os.rename", "os.link", "os.symlink"}
+CHANGES = TAKE_SPACE | {"os.remove", "os.rmdir", "os.chmod", "os.truncate"}
+
+
+def is_change(event: str, arguments: tuple[Any, ...], state: str, events: set[str]) -> bool:
+    """Whether an audit event is a change to the state folder; `rmtree` names files without their folder."""
+    if event == "open":
+        path, _, flags = arguments
+        writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        return bool(writes) and str(path).startswith(state)
+    if event not in events:
+        return False
+    inside_rmtree = event in ("os.remove", "os.rmdir") and arguments[1] != -1
+    return inside_rmtree or any(str(argument).startswith(state) for argument in arguments)
+
+
+def in_child(site: Any, act: Callable[[], None], at: int, events: set[str] = CHANGES) -> int:
+    """Sync in a forked child that meets `act` at its change number `at`; its wait status."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    count, state = 0, str(site.state)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if is_change(event, arguments, state, events):
+            count += 1
+            if count == at:
+                act()
+
+    sys.addaudithook(hook)
+    code = 3
+    try:
+        site.sync()
+        code = 0
+    except StorageError:
+        code = 1
+    finally:
+        os._exit(code)
+    raise AssertionError
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def no_space() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def contents(site: Any) -> tuple[int, str]:
+    """Which version a server would find, and that every file of it is there and whole."""
+    active = load_active(site.state)
+    folder = site.state / "versions" / active.version / active.workflows["exception_triage"].folder
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle.json", "model.onnx", "shared"]
+    assert (folder / "shared/base.bin").stat().st_size == len(b"the base never changes" * 1000)
+    return active.manifest_version, site.content()
+
+
+def tidy(site: Any) -> None:
+    """Nothing is left of what was broken off."""
+    left = [
+        path.name for path in site.state.rglob("*") if path.name.startswith((".tmp", "tmp")) or ".part" in path.name
+    ]
+    assert left == []
+    assert len(list((site.state / "versions").iterdir())) <= 2
+
+
+@pytest.fixture
+def updating(running: Any, tmp_path: Path) -> Any:
+    """A site that runs release 1 and is offered release 2; `image` is a copy of its state."""
+    running.repository.add_bundle("two")
+    running.repository.release(2)
+    shutil.copytree(running.state, tmp_path / "image", symlinks=True)
+    return running
+
+
+def restore(site: Any) -> None:
+    shutil.rmtree(site.state)
+    shutil.copytree(site.state.parent / "image", site.state, symlinks=True)
+
+
+def test_killed_at_every_change_of_an_update(updating: Any) -> None:
+    found: list[int] = []
+    for at in range(1, 1000):
+        restore(updating)
+        status = in_child(updating, kill, at)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        version, content = contents(updating)
+        assert (version, content) in [(1, "one"), (2, "two")]
+        found.append(version)
+        updating.sync()
+        assert contents(updating) == (2, "two")
+        tidy(updating)
+    assert len(found) > 40
+    assert found == sorted(found), "once the new version serves, it stays"
+    assert set(found) == {1, 2}
+
+
+def test_disk_full_at_every_change_of_an_update(updating: Any) -> None:
+    failed = 0
+    for at in range(1, 1000):
+        restore(updating)
+        status = in_child(updating, no_space, at, TAKE_SPACE)
+        assert os.WIFEXITED(status)
+        if os.WEXITSTATUS(status) == 0:
+            if at > failed + 5:
+                break
+            continue  # a folder that is there already may be "made" on a full disk
+        assert os.WEXITSTATUS(status) == 1, f"change {at}: only StorageError may come out"
+        failed = at
+        assert contents(updating) in [(1, "one"), (2, "two")]
+        updating.sync()
+        assert contents(updating) == (2, "two")
+        tidy(updating)
+    assert failed > 30
+
+
+def test_killed_at_every_change_of_a_first_sync(station: Any, tmp_path: Path) -> None:
+    shutil.copytree(station.state, tmp_path / "image", symlinks=True)
+    for at in range(1, 1000, 3):
+        restore(station)
+        status = in_child(station, kill, at)
+        if os.WIFEXITED(status):
+            break
+        if load_active(station.state) is not None:
+            assert contents(station) == (1, "one")
+        station.sync()
+        assert contents(station) == (1, "one")
+    assert at > 40
+
+
+def test_killed_at_every_change_of_a_revocation(running: Any, tmp_path: Path) -> None:
+    """A revoked bundle that was stopped stays stopped."""
+    repository = running.repository
+    old = repository.builds["exception_triage", "edge-x86-vnni"].bundle
+    repository.builds.clear()
+    repository.revocations = [Revocation(bundle=old.digest, reason="wrong")]
+    repository.release(2)
+    shutil.copytree(running.state, tmp_path / "image", symlinks=True)
+    stopped: list[bool] = []
+    for at in range(1, 1000, 2):
+        restore(running)
+        status = in_child(running, kill, at)
+        if os.WIFEXITED(status):
+            break
+        stopped.append("exception_triage" not in load_active(running.state).workflows)
+        running.sync()
+        assert load_active(running.state).workflows == {}
+    assert stopped == sorted(stopped)
+    assert set(stopped) == {False, True}

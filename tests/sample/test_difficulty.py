@@ -1,0 +1,36 @@
+"""The notes are worth a model: words alone do not decide, and yet there is much to learn."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.integration
+
+QUERY = "SELECT note, exception_class FROM order_exceptions WHERE disposition = 'confirmed' ORDER BY reported_at"
+
+
+@pytest.fixture
+def by_time(erp: sqlite3.Connection) -> tuple[tuple[list[str], np.ndarray], tuple[list[str], np.ndarray]]:
+    rows = erp.execute(QUERY).fetchall()
+    texts, labels = [note for note, _ in rows], np.array([label for _, label in rows])
+    first, last = int(0.7 * len(rows)), int(0.85 * len(rows))
+    return (texts[:first], labels[:first]), (texts[last:], labels[last:])
+
+
+@pytest.mark.parametrize("strength", [1.0, 10.0])
+def test_words_alone_stay_below_090(
+    by_time: tuple[tuple[list[str], np.ndarray], tuple[list[str], np.ndarray]], strength: float
+) -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import f1_score
+    from sklearn.pipeline import make_pipeline
+
+    (texts, labels), (later, truth) = by_time
+    words = TfidfVectorizer(ngram_range=(1, 2))
+    model = make_pipeline(words, LogisticRegression(C=strength, max_iter=1000)).fit(texts, labels)
+    score = f1_score(truth, model.predict(later), average="macro")
+    assert 0.60 < score < 0.90

@@ -1,0 +1,128 @@
+"""A tiny random BERT and tiny corpora: everything the tuning needs, made in a second, no network."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.arguments import TuneArguments
+from training.bases import BaseSpec, ResolvedBase, resolve
+
+TOPICS = {
+    "damage": "wet broken crushed torn dented leaking pallet carton",
+    "late": "late delayed waiting overdue carrier truck missed slot",
+    "price": "price invoice discount charged wrong amount credit terms",
+}
+FILLER = "the a order from customer said is was please check again today for item part 4711 and but not"
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def make_base(folder: Path, seed: int = 0) -> Path:
+    """A random BERT (hidden 32, 2 layers) with a word-piece vocabulary, saved as a base folder."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel
+
+    words = sorted({*FILLER.split(), *(word for topic in TOPICS.values() for word in topic.split())})
+    letters = [letter for c in "abcdefghijklmnopqrstuvwxyz0123456789" for letter in (c, f"##{c}")]
+    vocabulary = list(dict.fromkeys([*SPECIAL, *letters, *words]))
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer = Tokenizer(WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = BertNormalizer(), BertPreTokenizer()
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.enable_padding(length=64)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def make_rows(counts: dict[str, int], seed: int) -> list[dict[str, str]]:
+    """Rows of a topic each: two words of the topic among filler, so that a probe is good but not perfect."""
+    chance = random.Random(seed)
+    rows = []
+    for label, count in counts.items():
+        for number in range(count):
+            words = chance.choices(FILLER.split(), k=chance.randint(2, 14)) + chance.choices(TOPICS[label].split(), k=2)
+            chance.shuffle(words)
+            rows.append({"id": f"{label}-{seed}-{number}", "text": " ".join(words), "label": label})
+    chance.shuffle(rows)
+    return rows
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """One JSON object a line."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> ResolvedBase:
+    """The tiny base, by local path."""
+    return resolve(BaseSpec(path=make_base(tmp_path_factory.mktemp("base")), name="tiny", licence="Apache-2.0"))
+
+
+@pytest.fixture(scope="session")
+def other_base(tmp_path_factory: pytest.TempPathFactory) -> ResolvedBase:
+    """A base of the same shape with other weights."""
+    return resolve(BaseSpec(path=make_base(tmp_path_factory.mktemp("other"), seed=1), name="other"))
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An imbalanced corpus of three classes."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_rows(folder / "train.jsonl", make_rows({"damage": 120, "late": 60, "price": 12}, 1))
+    write_rows(folder / "validation.jsonl", make_rows({"damage": 30, "late": 20, "price": 10}, 2))
+    write_rows(folder / "test.jsonl", make_rows({"damage": 30, "late": 20, "price": 10}, 3))
+    return folder
+
+
+@pytest.fixture
+def write_corpus(tmp_path: Path) -> Callable[..., Path]:
+    """Write a corpus folder of given rows; a split left out gets one row of each label of `train`."""
+
+    def write(train: Sequence[dict[str, Any]], **splits: Sequence[dict[str, Any]]) -> Path:
+        folder = tmp_path / "corpus"
+        folder.mkdir(exist_ok=True)
+        labels = sorted({row["label"] for row in train if "label" in row})
+        one_each = [{"id": label, "text": f"about {label}", "label": label} for label in labels]
+        for name in ("train", "validation", "test"):
+            write_rows(folder / f"{name}.jsonl", {"train": train, **splits}.get(name, one_each))
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def arguments() -> TuneArguments:
+    """Quick settings: one thread, one length."""
+    return TuneArguments(epochs=2, batch_size=16, rank=4, alpha=8, max_tokens=32, threads=1, precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def adapter(
+    corpus: Path, base: ResolvedBase, arguments: TuneArguments, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An adapter folder tuned on the corpus."""
+    from training.finetune import finetune
+
+    out = tmp_path_factory.mktemp("tuned") / "adapter"
+    finetune(corpus, base, arguments, out)
+    return out

@@ -1,0 +1,96 @@
+"""Texts to tokens, and tokens to frozen sentence embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_manifests import IntegrityError, UsageError
+from training.compute import Compute
+from training.files import read_json
+from training.model import mean_pool
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+Progress = Callable[[float, str], None]
+"""Told the share of the work that is done (0 to 1) and what is being done."""
+
+BATCH = 32
+"""Texts embedded at once; a larger batch is not faster on a CPU."""
+
+
+def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
+    """The tokenizer of a model folder, cutting at `max_tokens` and never padding: the same code a runtime uses.
+
+    Raises:
+        IntegrityError: `tokenizer.json` is missing or not a tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    data = read_json(path)
+    if not isinstance(data, dict) or not isinstance(data.get("model"), dict):
+        raise IntegrityError(f"{path}: expected a fast tokenizer with a model, found something else")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, special tokens included."""
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def require_length(encoder: Any, max_tokens: int) -> None:
+    """Refuse texts longer than the encoder has positions for.
+
+    Raises:
+        UsageError: `max_tokens` is too large for this base.
+    """
+    positions = getattr(encoder.config, "max_position_embeddings", None)
+    if positions is not None and max_tokens > positions:
+        raise UsageError(f"max_tokens: expected at most {positions} for this base, found {max_tokens}; lower it")
+
+
+def pad(sequences: Sequence[Sequence[int]], fill: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, both int64 [batch, longest]."""
+    import torch
+
+    longest = max(len(ids) for ids in sequences)
+    ids = torch.full((len(sequences), longest), fill, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
+        mask[row, : len(sequence)] = 1
+    return ids, mask
+
+
+def embed(
+    encoder: torch.nn.Module, sequences: Sequence[Sequence[int]], compute: Compute, progress: Progress | None = None
+) -> NDArray[np.float32]:
+    """Mean-pooled embeddings [n, hidden] in the order given; computed by length, so that little is padding.
+
+    The encoder is left on `compute.device`, in evaluation mode.
+    """
+    import numpy as np
+    import torch
+
+    encoder = encoder.to(compute.device).eval()
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    fill = getattr(encoder.config, "pad_token_id", None) or 0
+    found = np.empty((len(sequences), encoder.config.hidden_size), dtype=np.float32)
+    with torch.inference_mode(), torch.autocast(compute.device, torch.bfloat16, enabled=compute.precision == "bf16"):
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            ids, mask = (t.to(compute.device) for t in pad([sequences[i] for i in rows], fill))
+            hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+            found[rows] = mean_pool(hidden, mask).cpu().numpy()
+            if progress is not None:
+                progress((start + len(rows)) / len(order), "embedding with the frozen base")
+    return found

@@ -1,0 +1,176 @@
+"""LoRA fine-tuning of a classifier, started from a linear probe (LP-FT, Kumar et al. 2022)."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_manifests import dump
+from training.arguments import TuneArguments
+from training.bases import ResolvedBase
+from training.compute import Compute, choose, held
+from training.corpus import Corpus, read_corpus
+from training.features import Progress, embed, load_tokenizer, require_length, tokenize
+from training.files import read_json, save_weights, staged, write_json
+from training.loop import Epoch, Examples, best_of, run
+from training.model import build, load_encoder
+from training.probe import Probe, class_weights, fit_probe
+
+if TYPE_CHECKING:
+    import torch
+
+PROBE_SHARE = 0.15
+"""Share of the work, for the progress report, that comes before the first training step."""
+
+LIBRARIES = ("numpy", "peft", "scikit-learn", "tokenizers", "torch", "transformers")
+"""Libraries whose version may change the weights."""
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a tuning came to. Scores are of the validation split."""
+
+    labels: tuple[str, ...]
+    epochs: tuple[Epoch, ...]
+    """Epoch 0 is the linear probe, before any tuning."""
+    best: Epoch
+    strength: float
+    """The probe's inverse regularisation strength."""
+    compute: Compute
+    seconds: float
+    notes: tuple[str, ...]
+    """What a person should know: classes with few rows, a tuning that did not beat the probe."""
+
+
+def finetune(
+    corpus: Path, base: ResolvedBase, arguments: TuneArguments, out: Path, progress: Progress | None = None
+) -> TuneResult:
+    """Tune a base on a corpus folder and write the adapter folder `out`.
+
+    The same corpus, base, arguments, machine and library versions give the same bytes.
+
+    Raises:
+        DataError: nothing can be learned from the corpus.
+        IntegrityError: the base cannot be loaded.
+        UsageError: the base has fewer positions than `max_tokens`, or `out` is not empty.
+        StorageError: `out` cannot be written.
+    """
+    started = time.monotonic()
+    report: Progress = progress or (lambda share, what: None)
+    rows = read_corpus(corpus)
+    compute = choose(arguments)
+    with staged(out) as partial, held(compute):
+        model, strength, epochs = _learn(rows, base, arguments, compute, report)
+        _save_adapter(partial, model, base)
+        write_json(partial / "labels.json", list(rows.labels))
+        write_json(partial / "arguments.json", arguments.model_dump(mode="json"))
+        write_json(partial / "history.json", _history(epochs, strength, compute))
+        write_json(partial / "versions.json", {name: version(name) for name in LIBRARIES})
+    best = best_of(epochs)
+    report(1.0, f"tuned; macro-F1 {best.macro_f1:.4f} after epoch {best.epoch}")
+    notes = rows.notes() + (() if best.epoch else ("no epoch beat the linear probe on validation: it was kept",))
+    return TuneResult(rows.labels, epochs, best, strength, compute, time.monotonic() - started, notes)
+
+
+def _learn(
+    rows: Corpus, base: ResolvedBase, arguments: TuneArguments, compute: Compute, report: Progress
+) -> tuple[torch.nn.Module, float, tuple[Epoch, ...]]:
+    """Probe, then tune: the PEFT model at its best epoch, the probe's strength, the scores."""
+    from transformers import set_seed
+
+    set_seed(arguments.seed)
+    encoder = load_encoder(base.path)
+    require_length(encoder, arguments.max_tokens)
+    tokenizer = load_tokenizer(base.path, arguments.max_tokens)
+    train, validation = (
+        Examples(tokenize(tokenizer, [row.text for row in split]), rows.classes(split))
+        for split in (rows.train, rows.validation)
+    )
+    weights = class_weights(rows.counts(), arguments.class_weighting)
+    probe = _probe(encoder, train, validation, weights, arguments, compute, _between(report, 0.0, PROBE_SHARE))
+    model = _with_adapter(encoder, probe, arguments)
+    with tempfile.TemporaryDirectory() as workdir:
+        tell = _between(report, PROBE_SHARE, 1.0)
+        epochs = run(model, train, validation, weights, arguments, compute, Path(workdir), tell)
+    return model, probe.strength, epochs
+
+
+def _probe(
+    encoder: torch.nn.Module,
+    train: Examples,
+    validation: Examples,
+    weights: list[float],
+    arguments: TuneArguments,
+    compute: Compute,
+    report: Progress,
+) -> Probe:
+    """The logistic regression on the frozen base."""
+    found = embed(encoder, train.sequences + validation.sequences, compute, report)
+    split = len(train.sequences)
+    return fit_probe((found[:split], train.classes), (found[split:], validation.classes), weights, arguments.probe_grid)
+
+
+def _with_adapter(encoder: torch.nn.Module, probe: Probe, arguments: TuneArguments) -> torch.nn.Module:
+    """LoRA on every linear layer of the encoder; the head starts as the probe and is trained in full."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    model: Any = build(encoder, len(probe.bias))
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(probe.weight))
+        model.head.bias.copy_(torch.from_numpy(probe.bias))
+    config = LoraConfig(
+        r=arguments.rank,
+        lora_alpha=arguments.alpha,
+        lora_dropout=arguments.dropout,
+        target_modules=linear_layers(model),
+        modules_to_save=["head"],
+    )
+    adapted: torch.nn.Module = get_peft_model(model, config)
+    return adapted
+
+
+def linear_layers(model: torch.nn.Module) -> list[str]:
+    """Full names of the encoder's linear layers, sorted."""
+    from torch import nn
+
+    found = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return sorted(name for name in found if name.startswith("encoder."))
+
+
+def _save_adapter(folder: Path, model: Any, base: ResolvedBase) -> None:
+    """Write the adapter in PEFT's form, with sorted keys, and which base it belongs to."""
+    from peft import get_peft_model_state_dict
+
+    save_weights(get_peft_model_state_dict(model), folder / "adapter_model.safetensors")
+    settings = model.peft_config["default"]
+    settings.base_model_name_or_path = base.ref.name
+    settings.inference_mode = True
+    settings.save_pretrained(folder)
+    path = folder / "adapter_config.json"
+    write_json(path, {key: _ordered(value) for key, value in read_json(path).items()})
+    (folder / "base.json").write_bytes(dump(base.ref))
+
+
+def _ordered(value: Any) -> Any:
+    """PEFT keeps names in sets, whose order differs from process to process."""
+    return sorted(value) if isinstance(value, list) else value
+
+
+def _history(epochs: tuple[Epoch, ...], strength: float, compute: Compute) -> dict[str, Any]:
+    """What happened, without times: the folder's digest must not depend on how fast the machine was."""
+    return {
+        "best_epoch": best_of(epochs).epoch,
+        "compute": asdict(compute),
+        "epochs": [asdict(epoch) for epoch in epochs],
+        "probe_strength": strength,
+    }
+
+
+def _between(report: Progress, low: float, high: float) -> Progress:
+    """A report of a part of the work as a share of the whole."""
+    return lambda share, what: report(low + (high - low) * share, what)

@@ -1,0 +1,121 @@
+"""The classifier: an encoder, the mean over its tokens, one linear layer.
+
+A merged model folder holds:
+
+- `config.json`: the encoder's configuration, `num_labels`, `id2label`, `label2id`;
+- `model.safetensors`: `encoder.*` as transformers' `AutoModel` names them (no pooler), `head.weight`
+  [classes, hidden], `head.bias` [classes], all float32;
+- `tokenizer.json`: no padding, truncation at `max_tokens`;
+- `labels.json`: list of labels, in class order; `arguments.json`: the hyper-parameters.
+
+logits = head(sum(hidden * mask) / sum(mask)); token types are zero.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_manifests import IntegrityError
+from training.files import save_weights, write_json
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig
+
+ATTENTION = "eager"
+"""Plain attention: on a CPU the backward pass of the fused one costs ten times as much in bf16 (torch 2.13),
+and graph fusion of an exported model knows only this form."""
+
+
+def load_encoder(folder: Path) -> torch.nn.Module:
+    """The float32 encoder of a base folder, without its pooler, in evaluation mode.
+
+    Raises:
+        IntegrityError: transformers cannot make an encoder of the folder.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModel
+
+    try:
+        encoder = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation=ATTENTION, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
+        raise IntegrityError(f"{folder}: expected an encoder that transformers can load: {exc}") from exc
+    return _bare(encoder)
+
+
+def build(encoder: torch.nn.Module, classes: int) -> torch.nn.Module:
+    """Put a head on an encoder; `forward(input_ids, attention_mask)`, both [batch, tokens], gives [batch, classes]."""
+    model: torch.nn.Module = _module_type()(encoder, classes)
+    return model
+
+
+def save_merged(model: Any, folder: Path, labels: tuple[str, ...]) -> None:
+    """Write `config.json` and `model.safetensors` of a classifier without adapter."""
+    config = {key: value for key, value in model.config.to_dict().items() if not key.startswith("_")}
+    config["architectures"] = ["MeanPoolClassifier"]
+    config["num_labels"] = len(labels)
+    config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+    config["label2id"] = {label: number for number, label in enumerate(labels)}
+    write_json(folder / "config.json", config)
+    save_weights(model.state_dict(), folder / "model.safetensors")
+
+
+def load_merged(path: Path) -> torch.nn.Module:
+    """Load a merged model folder, in evaluation mode.
+
+    Raises:
+        IntegrityError: a file is missing, or weights and configuration do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(path, local_files_only=True)
+        encoder = AutoModel.from_config(config, attn_implementation=ATTENTION)
+        model = build(_bare(encoder), config.num_labels)
+        model.load_state_dict(load_file(path / "model.safetensors"), strict=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
+        raise IntegrityError(f"{path}: expected a merged model folder: {exc}; merge the adapter again") from exc
+    return model.eval()
+
+
+def _bare(encoder: Any) -> Any:
+    """Drop the pooler: its output is not used, and an unused weight would travel to every site."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    return encoder.eval()
+
+
+@functools.cache
+def _module_type() -> Any:
+    """The module's class, made on first use so that importing this file does not import torch."""
+    from torch import Tensor, nn
+
+    class MeanPoolClassifier(nn.Module):  # type: ignore[misc]
+        """`encoder`, mean over the attended tokens, `head`."""
+
+        def __init__(self, encoder: Any, classes: int) -> None:
+            super().__init__()
+            self.config = encoder.config
+            self.encoder = encoder
+            self.head = nn.Linear(encoder.config.hidden_size, classes)
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+            """Token ids and mask [batch, tokens] to logits [batch, classes]."""
+            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            logits: Tensor = self.head(mean_pool(hidden, attention_mask))
+            return logits
+
+    return MeanPoolClassifier
+
+
+def mean_pool(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over the attended tokens, [batch, tokens, hidden] to [batch, hidden], as all-MiniLM-L6-v2 was trained."""
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
