@@ -50,7 +50,7 @@ class Step:
     @property
     def key(self) -> str:
         """The cache key, 64 hex digits."""
-        document = {
+        document: dict[str, Any] = {
             "step": self.name,
             "inputs": dict(self.inputs),
             "parameters": dict(self.parameters),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -130,7 +131,7 @@ class Release:
             The assignments as they are published, in the order given.
         """
         sites = [assignment.site for assignment in assignments]
-        if twice := sorted({site for site in sites if sites.count(site) > 1} | set(remove) & set(sites)):
+        if twice := sorted(site for site, count in Counter([*sites, *remove]).items() if count > 1):
             raise UsageError(f"site {twice[0]} is named twice")
         with self.repository.edit() as edit:
             for site in sorted(remove):

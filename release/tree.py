@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from typing import BinaryIO
 from fleet_manifests import Descriptor, IntegrityError, StorageError
 
 _BLOCK = 1 << 20
+_SYNCS = 16
 
 
 @contextmanager
@@ -65,7 +67,7 @@ class Tree:
         """Begin a publication into a tree; what a killed publisher left half-copied is removed."""
         self.public = public
         self._undo: list[tuple[Path, bytes | None]] = []
-        self._folders: set[Path] = set()
+        self._unsettled: set[Path] = set()
         with storage(public):
             for folder in (public, public / "metadata", public / "blobs" / "sha256"):
                 for leftover in folder.glob(".*.tmp"):
@@ -117,19 +119,15 @@ class Tree:
             temporary.unlink(missing_ok=True)
 
     def settle(self) -> None:
-        """Make all names that were written durable.
+        """Make all that was written durable: contents, then names; side by side, as a disk groups its syncs.
 
         Raises:
-            StorageError: a folder cannot be synced.
+            StorageError: the disk did not take something.
         """
-        for folder in sorted(self._folders):
-            with storage(folder):
-                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-        self._folders.clear()
+        with ThreadPoolExecutor(_SYNCS) as pool:
+            list(pool.map(_sync, sorted(self._unsettled)))
+            list(pool.map(_sync, sorted({path.parent for path in self._unsettled})))
+        self._unsettled.clear()
 
     def undo(self) -> None:
         """Take back what was written, last first.
@@ -143,6 +141,7 @@ class Tree:
         while self._undo:
             target, previous = self._undo[-1]
             with storage(target):
+                self._unsettled.discard(target)
                 if previous is None:
                     target.unlink(missing_ok=True)
                 else:
@@ -162,11 +161,21 @@ class Tree:
         with storage(target):
             temporary.replace(target)
         self._undo.append((target, previous))
-        self._folders.add(target.parent)
+        self._unsettled.add(target)
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or a folder's names, durable."""
+    with storage(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _copy(source: Path | bytes, target: Path) -> tuple[str, int]:
-    """Write a file durably; returns the digest and size of what was written."""
+    """Write a new file; returns the digest and size of what was written."""
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(descriptor, "wb") as out:
         if isinstance(source, bytes):
@@ -175,8 +184,6 @@ def _copy(source: Path | bytes, target: Path) -> tuple[str, int]:
         else:
             with source.open("rb") as stream:
                 found = _pump(stream, out)
-        out.flush()
-        os.fsync(out.fileno())
     return found
 
 

@@ -51,7 +51,7 @@ KIN: Mapping[str, tuple[str, ...]] = {
 NO_CLASS = "not_an_exception"
 WRONG_LABELS = 0.02
 _LATECOMERS = 0.12
-_KINDS = {"plain": 0.58, "denied": 0.2, "mixed": 0.22}
+_KINDS = {"plain": 0.64, "denied": 0.2, "mixed": 0.16}
 
 
 @dataclass(frozen=True)

@@ -143,12 +143,15 @@ def linear_layers(model: torch.nn.Module) -> list[str]:
 
 
 def _save_adapter(folder: Path, model: Any, base: ResolvedBase) -> None:
-    """Write the adapter in PEFT's form, with sorted keys, and which base it belongs to."""
+    """Write the adapter in PEFT's form, with sorted keys, and which base it belongs to.
+
+    PEFT must not know the base by name: it would ask the hub whether the vocabulary was resized.
+    """
     from peft import get_peft_model_state_dict
 
-    save_weights(get_peft_model_state_dict(model), folder / "adapter_model.safetensors")
+    save_weights(get_peft_model_state_dict(model, save_embedding_layers=False), folder / "adapter_model.safetensors")
     settings = model.peft_config["default"]
-    settings.base_model_name_or_path = base.ref.name
+    settings.base_model_name_or_path = None
     settings.inference_mode = True
     settings.save_pretrained(folder)
     path = folder / "adapter_config.json"

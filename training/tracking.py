@@ -141,8 +141,7 @@ class Tracker:
 
     def find(self, workflow: str, digest: str) -> Version | None:
         """The version of an adapter digest, or None."""
-        quoted = workflow.replace("'", "")
-        found = self._client.search_model_versions(f"name='{quoted}' and tags.`{DIGEST_TAG}`='{digest}'")
+        found = self._client.search_model_versions(f"name='{workflow}' and tags.`{DIGEST_TAG}`='{digest}'")
         return _version(self._client.get_model_version(workflow, found[0].version)) if found else None
 
     def named(self, workflow: str, alias: Alias) -> Version | None:

@@ -2,9 +2,11 @@
 
 import dagster as dg
 
+from pipelines.corpora import read_card
 from pipelines.defs import show
 from pipelines.defs.partitions import workflows
 from pipelines.project.load import Project
+from pipelines.sources import lake_digest
 from pipelines.steps import corpora as steps
 
 
@@ -13,7 +15,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     partitions = workflows(project)
 
     @dg.asset(group_name="corpora", kinds={"dlt", "duckdb"})
-    def erp_tables(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def erp_tables(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Tables of every source, loaded incrementally; only columns that some workflow may see leave a source."""
         reports = steps.erp_tables(project)
         rows = [
@@ -33,7 +35,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
             for name, table in report.tables.items()
             for change in table.changes
         ]
-        digest = steps.lake_digest(project)
+        digest = lake_digest(project.lake)
         return dg.MaterializeResult(
             metadata={
                 "rows_loaded": dg.MetadataValue.int(sum(report.rows_loaded for report in reports)),
@@ -45,10 +47,10 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         )
 
     @dg.asset(group_name="corpora", partitions_def=partitions, deps=[erp_tables], kinds={"duckdb"})
-    def corpus(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def corpus(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Training, validation and test rows of a workflow, with their data card."""
         entry = steps.corpus(project, context.partition_key)
-        return show.outcome(entry, data_card=dg.MetadataValue.md(steps.read_card(entry).markdown()))
+        return show.outcome(entry, data_card=dg.MetadataValue.md(read_card(entry.path).markdown()))
 
     @dg.asset_check(asset=corpus, partitions_def=partitions, blocking=True)
     def leakage(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:

@@ -14,7 +14,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     """The assets of this group and their checks."""
 
     @dg.asset(group_name="edge_builds", partitions_def=builds(project), deps=["onnx_model"], kinds={"onnx"})
-    def quantized_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def quantized_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The cheapest allowed recipe that keeps the accuracy on validation data, calibrated."""
         entry = steps.quantized_model(project, *build_of(context))
         trials = json.loads((entry.path / "search.json").read_text())

@@ -16,14 +16,14 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     partitions = builds(project)
 
     @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle", "baselines"], kinds={"onnx"})
-    def accuracy_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def accuracy_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Macro-F1 and accuracy on the test split, against the unquantized model and the baselines."""
         workflow, profile = build_of(context)
         entry = steps.accuracy_report(project, workflow, profile)
         return _outcome(entry, steps.read_accuracy(entry), project.profile(profile))
 
     @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle"], kinds={"onnx"})
-    def latency_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def latency_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """p50, p90, p99 and memory, single stream, in a process held to the profile's cores."""
         workflow, profile = build_of(context)
         entry = steps.latency_report(project, workflow, profile)
@@ -44,7 +44,9 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     return [accuracy_report, latency_report], [accuracy_gate, latency_gate]
 
 
-def _outcome(entry: Entry, report: AccuracyReport | LatencyReport, profile: HardwareProfile) -> dg.MaterializeResult:
+def _outcome(
+    entry: Entry, report: AccuracyReport | LatencyReport, profile: HardwareProfile
+) -> dg.MaterializeResult[None]:
     return show.outcome(
         entry,
         verdict=dg.MetadataValue.text(report.verdict.value),

@@ -1,6 +1,7 @@
 """Group `models`, and the ONNX export: one partition per workflow."""
 
 import json
+from collections.abc import Callable
 
 import dagster as dg
 
@@ -15,27 +16,25 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     partitions = workflows(project)
 
     @dg.asset(group_name="models", partitions_def=partitions, deps=["corpus"], kinds={"scikitlearn"})
-    def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Frozen base + logistic regression, TF-IDF + linear SVM: what a tuned model must beat."""
         entry = models.baselines(project, context.partition_key)
         scores = json.loads((entry.path / "scores.json").read_text())
         return show.outcome(entry, scores=show.scores(scores))
 
     @dg.asset(group_name="models", partitions_def=partitions, deps=["corpus"], kinds={"pytorch", "huggingface"})
-    def adapter(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def adapter(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """LoRA weights and head of a workflow; a registered model version in MLflow."""
-        entry = models.adapter(
-            project, context.partition_key, lambda done, text: context.log.info(f"{done:.0%} {text}")
-        )
+        entry = models.adapter(project, context.partition_key, _in_steps(context.log.info))
         return show.outcome(entry, **show.training(entry.path))
 
     @dg.asset(group_name="models", partitions_def=partitions, deps=[adapter], kinds={"pytorch"})
-    def merged_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def merged_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The base with the adapter merged into its weights."""
         return show.outcome(models.merged_model(project, context.partition_key))
 
     @dg.asset(group_name="edge_builds", partitions_def=partitions, deps=[merged_model, "corpus"], kinds={"onnx"})
-    def onnx_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def onnx_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The merged model as ONNX."""
         entry = models.onnx_model(project, context.partition_key)
         parity = json.loads((entry.path / "parity.json").read_text())
@@ -51,3 +50,16 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         )
 
     return [baselines, adapter, merged_model, onnx_model], [parity]
+
+
+def _in_steps(log: Callable[[str], None]) -> Callable[[float, str], None]:
+    """Progress as one line per 10 %."""
+    said = -1
+
+    def report(done: float, text: str) -> None:
+        nonlocal said
+        if int(done * 10) > said:
+            said = int(done * 10)
+            log(f"{done:.0%} {text}")
+
+    return report

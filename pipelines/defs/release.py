@@ -22,7 +22,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     partitions = builds(project)
 
     @dg.asset(group_name="release", partitions_def=partitions, deps=["quantized_model"], kinds={"sigstore"})
-    def bundle(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def bundle(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The immutable files of a build, signed by the builder."""
         entry = build_steps.bundle(project, *build_of(context))
         manifest = parse(OciManifest, (entry.path / "manifest.json").read_bytes(), where="manifest.json")
@@ -55,15 +55,12 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         ],
         kinds={"tuf"},
     )
-    def fleet_manifest(context: dg.AssetExecutionContext, config: Approval) -> dg.MaterializeResult:
+    def fleet_manifest(context: dg.AssetExecutionContext, config: Approval) -> dg.MaterializeResult[None]:
         """What may run for a channel, signed. The gate verifies every candidate again and refuses."""
-        channel, refused = context.partition_key, ()
-        if channel == "candidates":
+        if context.partition_key == "candidates":
             offered = steps.offer(project)
-            manifest, refused = offered.manifest, offered.refused
-        else:
-            manifest = steps.promote(project, channel, managers=config.managers)
-        return _outcome(manifest, refused)
+            return _outcome(offered.manifest, offered.refused)
+        return _outcome(steps.promote(project, context.partition_key, managers=config.managers), ())
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)
     def pullable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -78,7 +75,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     return [bundle, fleet_manifest], [signature, pullable]
 
 
-def _outcome(manifest: FleetManifest, refused: tuple[str, ...]) -> dg.MaterializeResult:
+def _outcome(manifest: FleetManifest, refused: tuple[str, ...]) -> dg.MaterializeResult[None]:
     rows = [
         (name, one.placement.where.value, profile, entry.verdict.value, entry.defer_threshold, entry.bundle.digest[:19])
         for name, one in manifest.workflows.items()

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from fleet_manifests import AccuracyReport, Gate, LatencyObjective, LatencyRepor
 from pipelines.store import Entry
 
 
-def outcome(entry: Entry, **metadata: object) -> dg.MaterializeResult:
+def outcome(entry: Entry, **metadata: dg.MetadataValue[Any]) -> dg.MaterializeResult[None]:
     """The result of an asset: its data version is the digest of what it made."""
     return dg.MaterializeResult(
         metadata={

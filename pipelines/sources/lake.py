@@ -51,14 +51,16 @@ class LakeTable(BaseModel):
     cursor: str | None
     primary_key: tuple[str, ...]
     phone_regions: tuple[str, ...]
+    scrub_version: int
     offered: dict[str, str]
     """Every column that the source has, taken or not, with its type."""
 
     def shape(self) -> object:
         """What a row of the table depends on: where it differs, rows loaded before are of no use."""
         columns = {name: (column.type, column.scrub) for name, column in self.columns.items()}
-        regions = self.phone_regions if any(column.scrub for column in self.columns.values()) else ()
-        return columns, self.cursor, self.primary_key, regions
+        scrubbed = any(column.scrub for column in self.columns.values())
+        scrubbing = (self.phone_regions, self.scrub_version) if scrubbed else ()
+        return columns, self.cursor, self.primary_key, scrubbing
 
 
 @contextmanager

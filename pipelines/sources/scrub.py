@@ -18,6 +18,9 @@ from itertools import product
 TOKENS = ("<email>", "<iban>", "<card>", "<phone>")
 """Every token that `scrub` writes."""
 
+VERSION = 1
+"""Raised when `scrub` comes to find other things: tables scrubbed by an older one are loaded anew."""
+
 REGIONS = ("US", "GB")
 """Regions whose national phone formats are known unless a source says others."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fleet_manifests import ConfigError, DataClass, DataError
 from pipelines.sources.lake import LakeColumn, LakeTable
+from pipelines.sources.scrub import VERSION
 from pipelines.sources.spec import Column, SqlSource, Table
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def describe(
         cursor=table.cursor,
         primary_key=table.primary_key,
         phone_regions=source.phone_regions,
+        scrub_version=VERSION,
         offered={column: str(type_) for column, type_ in sorted(offered.items())},
     )
 
@@ -142,4 +144,4 @@ def why_reload(before: LakeTable | None, now: LakeTable) -> str | None:
             return f"column {name} was {before.columns[name].type}, is {column.type}"
         if column.scrub != before.columns[name].scrub:
             return f"column {name} is now {'scrubbed' if column.scrub else 'taken as it is'}"
-    return "cursor, primary_key or phone_regions changed"
+    return "cursor, primary_key or the way of scrubbing changed"

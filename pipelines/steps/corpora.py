@@ -5,18 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rfc8785
-
-from fleet_manifests import digest_of, parse, sha256_of
-from pipelines.corpora.card import DataCard
+from fleet_manifests import digest_of, sha256_of
 from pipelines.project.load import Project
-from pipelines.sources.lake import LAKE_FILE, content, read_tables
+from pipelines.sources import lake_digest
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from pipelines.sources.report import ExtractReport
-
-CARD = "data_card.json"
 
 
 def erp_tables(project: Project) -> list[ExtractReport]:
@@ -30,17 +25,6 @@ def erp_tables(project: Project) -> list[ExtractReport]:
     ]
 
 
-def lake_digest(project: Project) -> str:
-    """A digest of every row in the lake; it does not depend on their order."""
-    import duckdb
-
-    if not (project.lake / LAKE_FILE).is_file():
-        return digest_of(b"")
-    with duckdb.connect(project.lake / LAKE_FILE, read_only=True) as lake:
-        found = {f"{source}.{table}": content(lake, source, table)[1] for source, table in read_tables(lake)}
-    return digest_of(rfc8785.dumps(found))
-
-
 def corpus(project: Project, workflow: str) -> Entry:
     """The rows of a workflow, split without leakage, and their data card."""
     from pipelines.corpora.build import build_corpus
@@ -51,7 +35,7 @@ def corpus(project: Project, workflow: str) -> Entry:
     step = Step(
         name="corpus",
         inputs={
-            "lake": lake_digest(project) if spec.corpus.sql else digest_of(b""),
+            "lake": lake_digest(project.lake) if spec.corpus.sql else digest_of(b""),
             **{name: sha256_of(project.root / name) for name in named if name},
         },
         parameters={
@@ -77,11 +61,6 @@ def corpus(project: Project, workflow: str) -> Entry:
     entry = project.store.run(step, work)
     project.store.point(workflow, "corpus", entry)
     return entry
-
-
-def read_card(entry: Entry) -> DataCard:
-    """The data card of a corpus."""
-    return parse(DataCard, (entry.path / CARD).read_bytes(), where=f"{entry.path}/{CARD}")
 
 
 def leaks(project: Project, workflow: str) -> list[tuple[str, str, str, float]]:

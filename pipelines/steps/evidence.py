@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import (
     AccuracyReport,
@@ -56,15 +56,13 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
     )  # fmt: skip
 
     def work(out: Path) -> None:
-        references = {"unquantized": _predictions(unquantized.path)["test"]}
-        fitted = _predictions(baselines.path)
-        references |= {model: found["test"] for model, found in fitted.items()}
+        fitted = {"unquantized": _predictions(unquantized.path), **_predictions(baselines.path)}
         report = measure(
             built.path / name,
             corpus.path,
             profile=profile,
             bundle_digest=sha256_of(built.path / "manifest.json"),
-            references=references,
+            references={model: found["test"] for model, found in fitted.items()},
             policy=policy,
             taken=now(),
             machine=here,
@@ -136,9 +134,9 @@ def _policy(project: Project, workflow: str) -> AccuracyPolicy:
     )
 
 
-def _predictions(folder: Path) -> dict[str, dict[str, list[str]]]:
-    found: dict[str, dict[str, list[str]]] = json.loads((folder / "predictions.json").read_text())
-    return found
+def _predictions(folder: Path) -> Any:
+    """Predicted labels by split, or by model and split."""
+    return json.loads((folder / "predictions.json").read_text())
 
 
 def _write(project: Project, report: AccuracyReport | LatencyReport, profile: HardwareProfile, out: Path) -> None:

@@ -28,7 +28,7 @@ CHUNK = 256 * 1024
 TIMEOUT = 30.0
 """Seconds to connect, and between two pieces of an answer."""
 GRACE = 30.0
-"""Seconds before the average rate counts."""
+"""Seconds over which the rate is taken, again and again."""
 SLOWEST = 1024
 """Bytes per second; a slower answer is given up."""
 
@@ -192,17 +192,20 @@ class HttpSource:
         raise UnreachableError(f"{self._address}/{path}: HTTP {status}; try again later")
 
     def _paced(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The chunks, given up when they trickle."""
+        """The chunks, given up when they trickle, at the start or later."""
         begun, received = time.monotonic(), 0
         with _asking(self._address):
             for chunk in chunks:
                 yield chunk
                 received += len(chunk)
                 elapsed = time.monotonic() - begun
-                if elapsed > self._grace and received < elapsed * self._slowest:
+                if elapsed < self._grace:
+                    continue
+                if received < elapsed * self._slowest:
                     raise UnreachableError(
-                        f"{self._address}: {received} bytes in {elapsed:.0f} s, less than {self._slowest} a second"
+                        f"{self._address}: {received} bytes in {elapsed:.1f} s, less than {self._slowest} a second"
                     )
+                begun, received = time.monotonic(), 0
 
 
 def _range_start(header: str) -> int | None:

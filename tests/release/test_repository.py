@@ -345,6 +345,20 @@ def test_what_the_server_altered_is_not_signed_anew(release: Release, builder: A
         release.assign([builder.assignment("s1")])
 
 
+def test_a_signed_document_that_was_never_released_is_not_built_upon(
+    release: Release, public: Path, keys: Keys
+) -> None:
+    """What a killed publisher left, or the builder signed elsewhere, under the released version number."""
+    with release.repository.edit() as edit:
+        edit.target("canary/manifest.json", b"{}")
+    document = load(public, "2.canary.json")
+    document.signed.targets = {}
+    document.sign(keys["builder"].signer)
+    document.to_file(str(public / "metadata" / "2.canary.json"))
+    with pytest.raises(IntegrityError, match=r"2\.canary\.json: cannot be trusted"):
+        release.manifest("canary")
+
+
 def test_an_altered_assignment_is_not_taken_for_the_published_one(release: Release, builder: Any, public: Path) -> None:
     release.assign([builder.assignment("s1")])
     path = next((public / "targets" / "sites").glob("*.s1.json"))

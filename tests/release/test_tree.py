@@ -94,14 +94,31 @@ def test_an_undo_that_fails_keeps_what_others_refer_to(tmp_path: Path, monkeypat
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = Tree(tmp_path)
 
-    def full(descriptor: int) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "replace", full)
         with pytest.raises(StorageError, match=r"b\.json: cannot be written: No space left on device"):
             tree.write("targets/b.json", b"b")
+        with pytest.raises(StorageError, match="No space left on device"):
+            tree.blob(b"blob", descriptor(b"blob"))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_content_that_the_disk_did_not_take_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree(tmp_path)
+    tree.write("targets/b.json", b"b")
+
+    def broken(number: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(StorageError, match=r"b\.json: cannot be written: Input/output error"):
+            tree.settle()
+    tree.undo()
+    assert not (tmp_path / "targets" / "b.json").exists()
 
 
 def test_files_and_folders_are_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +133,9 @@ def test_files_and_folders_are_made_durable(tmp_path: Path, monkeypatch: pytest.
     tree = Tree(tmp_path)
     tree.write("targets/b.json", b"b")
     tree.settle()
-    assert Path(synced[0]).parent == tmp_path / "targets"
-    assert synced[1:] == [str(tmp_path / "targets")]
+    assert synced == [str(tmp_path / "targets" / "b.json"), str(tmp_path / "targets")]
+    tree.settle()
+    assert len(synced) == 2
 
 
 def test_leftovers_of_a_killed_publisher_are_swept(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def make_base(folder: Path, seed: int = 0) -> Path:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=64,
-        initializer_range=0.2,
+        initializer_range=0.02,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
     BertModel(config).save_pretrained(folder)
     tokenizer = Tokenizer(WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
@@ -70,6 +73,28 @@ def make_rows(counts: dict[str, int], seed: int) -> list[dict[str, str]]:
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """One JSON object a line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing here may try to reach another machine, not even where a failure to do so would be swallowed.
+
+    Offline mode is off, so that a library that would ask the hub is caught asking.
+    """
+    from huggingface_hub import constants
+
+    tried: list[object] = []
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+    def refuse(host: object, *_: object, **__: object) -> None:
+        tried.append(host)
+        raise OSError("the network is cut")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    yield
+    assert tried == []
 
 
 @pytest.fixture(scope="session")

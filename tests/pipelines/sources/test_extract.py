@@ -166,6 +166,16 @@ def test_a_type_change_at_the_source_reloads_the_table(erp: Any) -> None:
     assert erp.query("SELECT DISTINCT pack FROM erp.items") == [("x12",)]
 
 
+def test_another_way_of_scrubbing_reloads_scrubbed_tables_only(erp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    erp.load()
+    regions = erp.load(phone_regions=["DE"]).tables
+    assert regions["order_exceptions"].rows_loaded == 40
+    assert regions["order_exceptions"].reloaded == "cursor, primary_key or the way of scrubbing changed"
+    assert regions["items"].reloaded is None
+    monkeypatch.setattr("pipelines.sources.select.VERSION", 99)
+    assert erp.load(phone_regions=["DE"]).tables["order_exceptions"].rows_loaded == 40
+
+
 def test_a_view_is_a_table_too(erp: Any) -> None:
     erp.sql("CREATE VIEW open_notes AS SELECT exception_id, note FROM order_exceptions WHERE exception_id < 5")
     report = erp.load(tables={"open_notes": {"columns": {"note": "internal"}}})

@@ -195,3 +195,9 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         Outbox(tmp_path / "file" / "outbox.db")
+
+
+def test_a_commit_is_on_the_disk_when_it_returns(outbox: Outbox) -> None:
+    """What `kill -9` cannot show and a power cut would: every commit waits for the disk."""
+    assert outbox.ledger.rows("PRAGMA synchronous")[0][0] == 2
+    assert outbox.ledger.rows("PRAGMA journal_mode")[0][0] == "wal"

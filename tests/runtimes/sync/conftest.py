@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -294,6 +296,16 @@ class Repository:
         self.publish()
 
 
+class Server(ThreadingHTTPServer):
+    """A server to which a client that hangs up is no error."""
+
+    daemon_threads = True
+
+    def handle_error(self, *args: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*args)
+
+
 class Web:
     """A web server over a folder, with `Range`, that can be told to misbehave."""
 
@@ -302,6 +314,8 @@ class Web:
         self.requests: list[tuple[str, str | None]] = []
         self.drop_after: int | None = None
         """Bytes of a body after which the connection is cut."""
+        self.trickle = 0
+        """Bytes of a body that come at once; then 0.1 kB every 5 ms."""
         self.ignore_range = False
         self.wrong_range = False
         self.endless: str | None = None
@@ -310,8 +324,7 @@ class Web:
         self.location: str | None = None
         self.replace: dict[str, bytes] = {}
         """Path ending to the bytes given instead."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -367,11 +380,23 @@ class Web:
                 body = raw[start:]
                 if endless:
                     self._forever(body)
+                elif web.trickle:
+                    self._slowly(body)
                 elif web.drop_after is not None and len(body) > web.drop_after:
                     self.wfile.write(body[: web.drop_after])
                     self.close_connection = True
                 else:
                     self.wfile.write(body)
+
+            def _slowly(self, body: bytes) -> None:
+                self.close_connection = True
+                try:
+                    self.wfile.write(body[: web.trickle])
+                    for start in range(web.trickle, len(body), 100):
+                        time.sleep(0.005)
+                        self.wfile.write(body[start : start + 100])
+                except OSError:
+                    return
 
             def _forever(self, body: bytes) -> None:
                 self.close_connection = True

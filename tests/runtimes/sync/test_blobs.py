@@ -145,12 +145,23 @@ def test_endless_data_stops_at_the_signed_size(blobs: Blobs, tree: Path, make_we
     assert blobs.fetched_bytes < len(CONTENT) + 1_000_000
 
 
-def test_a_trickle_is_given_up(blobs: Blobs, tree: Path, make_web: Any, http: Any) -> None:
+@pytest.mark.parametrize("at_once", [1, 50_000])
+def test_a_trickle_is_given_up(blobs: Blobs, tree: Path, make_web: Any, http: Any, at_once: int) -> None:
     web = make_web(tree)
+    web.trickle = at_once
     blob = put(tree, CONTENT)
-    source = http(web.address, slowest=10**12, grace=0.0)
-    with pytest.raises(UnreachableError, match="less than 1000000000000 a second"):
+    source = http(web.address, slowest=10**9, grace=0.02)
+    with pytest.raises(UnreachableError, match=r"less than 1000000000 a second; \d+ bytes are kept"):
         blobs.fetch(source, blob)
+    assert blobs.fetched_bytes < len(CONTENT)
+
+
+def test_a_slow_line_is_not_given_up(blobs: Blobs, tree: Path, make_web: Any, http: Any) -> None:
+    web = make_web(tree)
+    web.trickle = 1
+    blob = put(tree, CONTENT[:5000])
+    blobs.fetch(http(web.address, slowest=100, grace=0.02), blob)
+    assert len(web.requests) == 1
 
 
 def test_a_silent_server_is_given_up(blobs: Blobs, http: Any) -> None:
