@@ -45,7 +45,7 @@ class WorkflowEntry(Wire):
     placement: Placement
     bases: dict[str, BaseRef] = {}
     """Base per placement (`edge`, `central`)."""
-    builds: dict[str, BuildEntry] = {}
+    builds: dict[Name, BuildEntry] = {}
     """Build per profile name."""
     prompt_version: str | None = None
     policy_version: str | None = None
@@ -89,8 +89,8 @@ class FleetManifest(Wire):
     """How long a site may go on answering without having seen the repository."""
     minimum_agent: str = "0.1.0"
     """Oldest `lading` that may act on this manifest."""
-    profiles: dict[str, HardwareProfile] = {}
-    workflows: dict[str, WorkflowEntry] = {}
+    profiles: dict[Name, HardwareProfile] = {}
+    workflows: dict[Name, WorkflowEntry] = {}
     knowledge_packs: tuple[PackRef, ...] = ()
     context_packs: tuple[PackRef, ...] = ()
     revocations: tuple[Revocation, ...] = ()

@@ -72,10 +72,8 @@ class Demo:
         answer: dict[str, Any] = json.loads(
             self.run("lading-site", "ask", WORKFLOW, "--text", text, "--json", capture=True)
         )
-        by = answer["produced_by"]
-        print(
-            f"  {answer['status']}: {answer.get('label')} ({answer.get('confidence')}), by {by['where']}; {answer['reason']}"
-        )
+        what = f"{answer['status']}: {answer.get('label')} ({answer.get('confidence')})"
+        print(f"  {what}, by {answer['produced_by']['where']}; {answer['reason']}")
         return answer
 
     @contextmanager

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DAGSTER_FILE = Path(__file__).resolve().parent.parent / "dagster.yaml"
 
+QUIET = {"console": {"config": {"log_level": "ERROR"}}}
+"""Events are kept in the Dagster instance; the terminal shows errors only."""
+
 MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
 
@@ -89,7 +92,9 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
                 key = build_key(run.workflow, run.profile)
             selection = [dg.AssetKey(name) for name in run.assets]
             try:
-                job.execute_in_process(instance=live, partition_key=key, asset_selection=selection)
+                job.execute_in_process(
+                    instance=live, partition_key=key, asset_selection=selection, run_config={"loggers": QUIET}
+                )
             except dg.DagsterError as exc:
                 cause = _ours(exc)
                 raise cause if cause is not None else exc from None
@@ -101,7 +106,8 @@ def instance(project: Project) -> Iterator[dg.DagsterInstance]:
     import dagster as dg
 
     home = prepare_home(project)
-    logging.getLogger("dagster").setLevel(logging.ERROR)
+    for name in ("alembic", "dagster", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with dg.DagsterInstance.from_config(str(home)) as live:
         yield live
 

@@ -91,18 +91,18 @@ class Engine:
         return np.stack(rows) if rows else np.empty((0, len(self.config.labels)), np.float32)
 
     def smoke(self) -> list[str]:
-        """Run the bundle's own cases; what differs, one sentence each. Empty when all is well.
+        """Run the bundle's own cases; what differs, one sentence each, without their texts. Empty when all is well.
 
         Raises:
             IntegrityError: the model fails or its scores are not finite.
         """
         failures = []
-        for case in self.config.smoke:
+        for number, case in enumerate(self.config.smoke, 1):
             answer = self.classify(case.text)
             off = abs(answer.confidence - case.confidence)
             if answer.label != case.label or off > case.tolerance:
                 failures.append(
-                    f"smoke case {case.text!r}: {case.label} at {case.confidence:.3f} (within {case.tolerance:.3f}) "
+                    f"smoke case {number}: {case.label} at {case.confidence:.3f} (within {case.tolerance:.3f}) "
                     f"expected, found {answer.label} at {answer.confidence:.3f}"
                 )
         return failures

@@ -49,7 +49,9 @@ def test_status_shows_channels(built: Any) -> None:
 def test_evaluate_scores_a_customers_file(built: Any, tmp_path: Path) -> None:
     found = {one["profile"]: one for one in json.loads((built.project.parent / "build.json").read_text())}
     data = tmp_path / "week.csv"
-    data.write_text('note,cause\n"2 cs short on this one, pls credit",short_shipment\nthanks all,oos\npallet never came,late_delivery\nx,teleported\n')
+    data.write_text(
+        'note,cause\n"2 cs short on this one, pls credit",short_shipment\nthanks all,oos\npallet never came,late_delivery\nx,teleported\n'
+    )
     words = ["--data", str(data), "--text", "note", "--label", "cause", "--json"]
     summary = built("lading", "evaluate", found["edge-this-machine"]["paths"]["bundle"], *words).json()
     assert summary["n"] == 2

@@ -127,7 +127,7 @@ def test_a_site_with_the_real_engine(station: Any) -> None:
 
     repository.add_bundle(files=files(repository, GOOD, BAD))
     repository.release(3)
-    with pytest.raises(RefusedError, match="fails on this machine: smoke case 'late'"):
+    with pytest.raises(RefusedError, match="fails on this machine: smoke case 2"):
         sync(station.state, now=now, agent=agent)
     assert load_active(station.state) == active.model_copy(update={"seen": now})
 
