@@ -67,11 +67,10 @@ class Demo:
             raise LadingError(f"`{shlex.join(words[:2])}` ended with {done.returncode}")
         return done.stdout or ""
 
-    def ask(self, text: str) -> dict[str, Any]:
+    def ask(self, text: str, *options: str) -> dict[str, Any]:
         """Ask the site and show what it says."""
-        answer: dict[str, Any] = json.loads(
-            self.run("lading-site", "ask", WORKFLOW, "--text", text, "--json", capture=True)
-        )
+        words = ["lading-site", "ask", WORKFLOW, "--text", text, *options, "--json"]
+        answer: dict[str, Any] = json.loads(self.run(*words, capture=True))
         what = f"{answer['status']}: {answer.get('label')} ({answer.get('confidence')})"
         print(f"  {what}, by {answer['produced_by']['where']}; {answer['reason']}")
         return answer
@@ -144,9 +143,11 @@ def main(directory: Path) -> None:
     with demo.centre(url):
         expect(demo.ask(sure), "answered", "edge")
         expect(demo.ask(unsure), "answered", "central")
-    expect(demo.ask(later), "deferred", "edge")
+    waiting = demo.ask(later)
+    expect(waiting, "deferred", "edge")
     with demo.centre(url):
         demo.run("lading-site", "flush")
+    expect(demo.ask(later, "--id", waiting["id"]), "answered", "central")
     demo.run("lading-site", "audit", "--verify")
     demo.run("lading-site", "status")
     print(

@@ -29,7 +29,8 @@ STYLES = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yel
 def show(value: V, render: Callable[[V], RenderableType], *, as_json: bool) -> None:
     """Print a value for a script or for a person."""
     if not as_json:
-        Console().print(render(value))
+        console = Console()
+        Console(width=max(console.width, 110)).print(render(value))
         return
     many = isinstance(value, list | tuple)
     values = [_plain(one) for one in value] if many else _plain(value)  # type: ignore[attr-defined]

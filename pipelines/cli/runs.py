@@ -106,8 +106,9 @@ def instance(project: Project) -> Iterator[dg.DagsterInstance]:
     import dagster as dg
 
     home = prepare_home(project)
-    for name in ("alembic", "dagster", "mlflow"):
+    for name in ("", "alembic", "dagster", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("pipelines").setLevel(logging.WARNING)
     with dg.DagsterInstance.from_config(str(home)) as live:
         yield live
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet_manifests import Digest, Metric, Name, RefusedError, UsageError, Verdict, Wire, sha256_of, worst
+from fleet_manifests import Digest, Gate, Metric, Name, RefusedError, UsageError, Verdict, Wire, sha256_of, worst
 from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps.evidence import PAGE, read_accuracy, read_latency
@@ -21,7 +21,7 @@ class Outcome(Wire):
     recipe: str
     verdict: Verdict
     reasons: tuple[str, ...]
-    """The sentence of every gate that is not `pass`."""
+    """Why the verdict is not `pass`; all gates are in the reports."""
     metrics: tuple[Metric, ...]
     bundle: Digest
     paths: dict[str, str]
@@ -81,8 +81,15 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
         profile=profile,
         recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
         verdict=worst((accuracy.verdict, latency.verdict)),
-        reasons=tuple(f"{gate.name}: {gate.reason}" for gate in gates if gate.verdict is not Verdict.PASS),
+        reasons=_reasons(gates),
         metrics=(*accuracy.metrics, *latency.metrics),
         bundle=digest,
         paths={"bundle": str(bundle.path / name), **{kind: str(entry.path / PAGE) for kind, entry in entries.items()}},
     )
+
+
+def _reasons(gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Why a verdict is not `pass`. On foreign hardware that alone is the reason, unless something fails."""
+    open_ = [gate for gate in gates if gate.verdict is not Verdict.PASS]
+    deciding = [gate for gate in open_ if gate.verdict is Verdict.FAIL or gate.name == "hardware"] or open_
+    return tuple(dict.fromkeys(f"{gate.name}: {gate.reason}" for gate in deciding))

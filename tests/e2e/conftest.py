@@ -107,7 +107,7 @@ def line_in(folder: Path) -> Line:
 
 SMALLER = {
     "workflows/exception_triage.yaml": [
-        ("epochs: 5", "epochs: 1"), ("floor: 0.80", "floor: 0.30"), ("margin: 0.02", "margin: 0.10"),
+        ("epochs: 3", "epochs: 1"), ("floor: 0.80", "floor: 0.30"), ("margin: 0.02", "margin: 0.10"),
         ("target_precision: 0.95", "target_precision: 0.70"),
     ],
     "fleet.yaml": [],
@@ -145,9 +145,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 @pytest.fixture
 def copy(built: Line, tmp_path: Path) -> Line:
-    """A copy of the built project that a test may change."""
+    """A copy of the built project that a test may change, but for the files of its store, which are links."""
     folder = tmp_path / "copy"
-    shutil.copytree(built.project, folder / "demo", symlinks=True)
+    store = built.project / ".lading" / "store"
+    shutil.copytree(
+        built.project, folder / "demo", ignore=lambda here, names: ["store"] if Path(here) == store.parent else []
+    )
+    shutil.copytree(store, folder / "demo" / ".lading" / "store", copy_function=os.link)
     shutil.copytree(built.project.parent / "keys", folder / "keys")
     return line_in(folder)
 
