@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from fleet_manifests import AccuracyReport, HardwareProfile, LatencyReport, Verdict
+from fleet_manifests import AccuracyReport, LatencyReport, Verdict
 from fleet_manifests.bundle import bundle_name
 from pipelines.defs import show
 from pipelines.defs.partitions import build_of, builds
@@ -18,16 +18,14 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle", "baselines"], kinds={"onnx"})
     def accuracy_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Macro-F1 and accuracy on the test split, against the unquantized model and the baselines."""
-        workflow, profile = build_of(context)
-        entry = steps.accuracy_report(project, workflow, profile)
-        return _outcome(entry, steps.read_accuracy(entry), project.profile(profile))
+        entry = steps.accuracy_report(project, *build_of(context))
+        return _outcome(entry, steps.read_accuracy(entry))
 
     @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle"], kinds={"onnx"})
     def latency_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """p50, p90, p99 and memory, single stream, in a process held to the profile's cores."""
-        workflow, profile = build_of(context)
-        entry = steps.latency_report(project, workflow, profile)
-        return _outcome(entry, steps.read_latency(entry), project.profile(profile))
+        entry = steps.latency_report(project, *build_of(context))
+        return _outcome(entry, steps.read_latency(entry))
 
     @dg.asset_check(asset=accuracy_report, partitions_def=partitions)
     def accuracy_gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -44,13 +42,11 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     return [accuracy_report, latency_report], [accuracy_gate, latency_gate]
 
 
-def _outcome(
-    entry: Entry, report: AccuracyReport | LatencyReport, profile: HardwareProfile
-) -> dg.MaterializeResult[None]:
+def _outcome(entry: Entry, report: AccuracyReport | LatencyReport) -> dg.MaterializeResult[None]:
     return show.outcome(
         entry,
         verdict=dg.MetadataValue.text(report.verdict.value),
-        **show.report(report, profile.latency),
+        **show.report(report, entry.path),
         machine=dg.MetadataValue.text(f"{report.machine.host.cpu_model} ({report.machine.isa})"),
         measurement=dg.MetadataValue.text(report.measurement.value),
         bundle=dg.MetadataValue.text(report.bundle),

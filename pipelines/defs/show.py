@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from fleet_manifests import AccuracyReport, Gate, LatencyObjective, LatencyReport
+from fleet_manifests import AccuracyReport, Gate, LatencyReport
 from pipelines.store import Entry
 
 
@@ -70,21 +70,12 @@ def training(folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
     }
 
 
-def report(found: AccuracyReport | LatencyReport, objective: LatencyObjective) -> dict[str, dg.MarkdownMetadataValue]:
-    """Verdict, gates, figures and pictures of a report."""
-    from evals import plots
+def report(found: AccuracyReport | LatencyReport, folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
+    """Verdict, gates and figures of a report, and the pictures beside it."""
     from evals.report import markdown
 
-    shown = {"report": dg.MetadataValue.md(markdown(found))}
-    if isinstance(found, LatencyReport):
-        if found.samples_ms:
-            shown["latency"] = picture(plots.latency_distribution(found.samples_ms, objective), "latency")
-        return shown
-    if found.confusion is not None:
-        shown["confusion"] = picture(plots.confusion_matrix(found.confusion), "confusion matrix")
-    if found.reliability:
-        shown["reliability"] = picture(plots.reliability_diagram(found.reliability), "reliability")
-    return shown
+    pictures = {path.stem: picture(path.read_bytes(), path.stem) for path in sorted(folder.glob("*.png"))}
+    return {"report": dg.MetadataValue.md(markdown(found)), **pictures}
 
 
 def mapping(values: Mapping[str, object], head: Sequence[str] = ("", "")) -> dg.MarkdownMetadataValue:

@@ -61,7 +61,7 @@ def unquantized(project: Project, workflow: str) -> Entry:
         name="unquantized",
         inputs={"onnx_model": model.digest, "corpus": corpus.digest},
         parameters={},
-        code=("runtimes.engine",),
+        code=("runtimes.engine", "pipelines.steps.builds"),
         libraries=ENGINE_LIBRARIES,
     )
 
@@ -94,7 +94,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
             "recipes": [_described(recipe) for recipe in recipes],
             "gates": gates.model_dump(mode="json"),
         },
-        code=("quantize", "runtimes.engine", "evals"),
+        code=("quantize", "runtimes.engine", "evals", "pipelines.steps.builds"),
         libraries=("onnx", *ENGINE_LIBRARIES, "scipy"),
     )
 
@@ -181,7 +181,7 @@ def _recipe_build(project: Project, model: Entry, recipe: Recipe) -> Entry:
         name="recipe_build",
         inputs={"onnx_model": model.digest},
         parameters=_described(recipe),
-        code=("quantize",),
+        code=("quantize", "pipelines.steps.builds"),
         libraries=("onnx", "onnxruntime"),
     )
 
@@ -211,8 +211,12 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
     step = Step(
         name="bundle",
         inputs={"quantized_model": build.digest, "corpus": corpus.digest},
-        parameters={"config": config.model_dump(mode="json"), "key": key.public_pem.decode()},
-        code=("release", "fleet_manifests", "runtimes.engine"),
+        parameters={
+            "config": config.model_dump(mode="json"),
+            "key": key.public_pem.decode(),
+            "smoke": [SMOKE_CASES, SMOKE_ROWS],
+        },
+        code=("release", "fleet_manifests", "runtimes.engine", "pipelines.steps.builds"),
         libraries=("model-signing", *ENGINE_LIBRARIES),
     )
 

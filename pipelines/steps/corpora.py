@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from pipelines.sources.report import ExtractReport
+
+LEAKS = "leaks.json"
 
 
 def erp_tables(project: Project) -> list[ExtractReport]:
@@ -28,6 +32,7 @@ def erp_tables(project: Project) -> list[ExtractReport]:
 def corpus(project: Project, workflow: str) -> Entry:
     """The rows of a workflow, split without leakage, and their data card."""
     from pipelines.corpora.build import build_corpus
+    from pipelines.corpora.leakage import find_leaks
 
     spec = project.workflow(workflow)
     named = [spec.corpus.sql, spec.corpus.out_of_scope_sql]
@@ -43,7 +48,7 @@ def corpus(project: Project, workflow: str) -> Entry:
             "data_classes": sorted(spec.data_classes),
             "seed": project.settings.seed,
         },
-        code=("pipelines.corpora", "pipelines.sources"),
+        code=("pipelines.corpora", "pipelines.sources", "pipelines.steps.corpora"),
         libraries=("duckdb", "scikit-learn"),
     )
 
@@ -57,6 +62,7 @@ def corpus(project: Project, workflow: str) -> Entry:
             seed=project.settings.seed,
             data_classes=spec.data_classes,
         )
+        (out / LEAKS).write_text(json.dumps([asdict(leak) for leak in find_leaks(out)], indent=2))
 
     entry = project.store.run(step, work)
     project.store.point(workflow, "corpus", entry)
@@ -65,7 +71,5 @@ def corpus(project: Project, workflow: str) -> Entry:
 
 def leaks(project: Project, workflow: str) -> list[tuple[str, str, str, float]]:
     """Near duplicates between splits: split, row, what it is like, and how much."""
-    from pipelines.corpora.leakage import find_leaks
-
-    found = find_leaks(project.store.latest("corpus", workflow).path)
-    return [(leak.split, leak.row, leak.like, leak.similarity) for leak in found]
+    found = json.loads((project.store.latest("corpus", workflow).path / LEAKS).read_text())
+    return [(leak["split"], leak["row"], leak["like"], leak["similarity"]) for leak in found]

@@ -51,7 +51,7 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
             "unquantized": unquantized.digest, "machine": digest_of(dump(here)),
         },
         parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy)},
-        code=("evals", "runtimes.engine"),
+        code=("evals", "runtimes.engine", "pipelines.steps.evidence"),
         libraries=(*ENGINE_LIBRARIES, "scipy"),
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
         name="latency_report",
         inputs={"bundle": built.digest, "corpus": corpus.digest, "machine": digest_of(dump(here))},
         parameters={"profile": profile.model_dump(mode="json")},
-        code=("evals", "runtimes.engine"),
+        code=("evals", "runtimes.engine", "pipelines.steps.evidence"),
         libraries=ENGINE_LIBRARIES,
     )
 
@@ -149,6 +149,23 @@ def _write(project: Project, report: AccuracyReport | LatencyReport, profile: Ha
     accuracy = report if isinstance(report, AccuracyReport) else None
     latency = report if isinstance(report, LatencyReport) else None
     (out / PAGE).write_text(html(accuracy, latency, profile), encoding="utf-8")
+    for name, png in _pictures(report, profile).items():
+        (out / name).write_bytes(png)
+
+
+def _pictures(report: AccuracyReport | LatencyReport, profile: HardwareProfile) -> dict[str, bytes]:
+    """What a person would rather look at, by file name."""
+    from evals import plots
+
+    if isinstance(report, LatencyReport):
+        samples = report.samples_ms
+        return {"latency.png": plots.latency_distribution(samples, profile.latency)} if samples else {}
+    found = {}
+    if report.confusion is not None:
+        found["confusion_matrix.png"] = plots.confusion_matrix(report.confusion)
+    if report.reliability:
+        found["reliability.png"] = plots.reliability_diagram(report.reliability)
+    return found
 
 
 def _keep(project: Project, partition: str, step: Step, work: Callable[[Path], None]) -> Entry:

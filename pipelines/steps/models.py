@@ -34,7 +34,7 @@ def baselines(project: Project, workflow: str) -> Entry:
         name="baselines",
         inputs={"corpus": corpus.digest, "base": base.ref.digest},
         parameters={"seed": project.settings.seed},
-        code=("training",),
+        code=("training", "pipelines.steps.models"),
         libraries=TRAINING_LIBRARIES,
     )
 
@@ -55,7 +55,7 @@ def adapter(project: Project, workflow: str, progress: Progress | None = None) -
         name="adapter",
         inputs={"corpus": corpus.digest, "base": base.ref.digest},
         parameters=arguments.model_dump(mode="json", exclude={"threads", "device"}),
-        code=("training",),
+        code=("training", "pipelines.steps.models"),
         libraries=TRAINING_LIBRARIES,
     )
 
@@ -100,7 +100,7 @@ def merged_model(project: Project, workflow: str) -> Entry:
         name="merged_model",
         inputs={"adapter": learned.digest, "base": base.ref.digest},
         parameters={},
-        code=("training",),
+        code=("training", "pipelines.steps.models"),
         libraries=("torch", "transformers", "peft"),
     )
 
@@ -120,7 +120,7 @@ def onnx_model(project: Project, workflow: str) -> Entry:
         name="onnx_model",
         inputs={"merged_model": merged.digest, "corpus": corpus.digest},
         parameters={"texts": PARITY_TEXTS},
-        code=("quantize", "training"),
+        code=("quantize", "training", "pipelines.steps.models"),
         libraries=("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
     )
 
