@@ -183,12 +183,14 @@ def _finish(said: str, facts: Mapping[str, str], voice: _Voice) -> str:
 def _pasted(typed: str, facts: Mapping[str, str], dice: Dice) -> str:
     """The same as a mail of the customer's contact, with the tail that comes along."""
     head = dice.pick(("", "", "FW: ", "RE: {order} ", "Fwd: RE: {po} - "))
-    tail = dice.pick((
-        "\n\nKind regards\n{contact}\n{customer}\nTel. {phone}",
-        "\n--\n{contact} | {customer} | {email}",
-        " Best regards, {contact}, {phone}",
-        "\nBR {name}\n\nSent from my phone",
-        "\n\nThanks,\n{contact}\nPurchasing\n{email}\nT {phone}",
-        " rgds {name} {phone}",
-    ))
+    tail = dice.pick(
+        (
+            "\n\nKind regards\n{contact}\n{customer}\nTel. {phone}",
+            "\n--\n{contact} | {customer} | {email}",
+            " Best regards, {contact}, {phone}",
+            "\nBR {name}\n\nSent from my phone",
+            "\n\nThanks,\n{contact}\nPurchasing\n{email}\nT {phone}",
+            " rgds {name} {phone}",
+        )
+    )
     return fill(head, facts) + typed + fill(tail, facts)

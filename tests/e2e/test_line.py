@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -110,7 +109,7 @@ def test_site_and_centre(copy: Any, free_port: Any) -> None:
     deferred = [answer["id"] for answer in answers if answer["status"] == "deferred"]
     assert copy("lading-site", "flush").code == 1
 
-    os.rename(public, f"{public}-away")
+    Path(public).rename(f"{public}-away")
     assert copy("lading-site", "sync").code == 1, "the repository is gone"
     assert copy("lading-site", "ask", WORKFLOW, "--text", texts[0], "--json").json()["status"]
 

@@ -96,7 +96,7 @@ def test_a_later_period_is_added_above_every_cursor_and_changes_some_old_rows(sm
         erp.execute("ATTACH ? AS old", (str(before),))
         assert erp.execute("PRAGMA main.foreign_key_check").fetchall() == []
         for table in ("orders", "order_lines", "shipments", "carrier_events", "order_exceptions", "purchase_orders"):
-            (key, *_), = (row[1:] for row in erp.execute(f"PRAGMA main.table_info({table})") if row[5])
+            ((key, *_),) = (row[1:] for row in erp.execute(f"PRAGMA main.table_info({table})") if row[5])
             high = erp.execute(f"SELECT max(updated_at) FROM old.{table}").fetchone()[0]
             added = f"main.{table} WHERE {key} NOT IN (SELECT {key} FROM old.{table})"
             assert count(erp, added) == summary.counts[table] - count(erp, f"old.{table}") > 0, table

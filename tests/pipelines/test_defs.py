@@ -1,0 +1,109 @@
+"""The asset graph: its shape, its partitions, and how an asset's refusal reaches the command line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_manifests import DataError
+from pipelines.project.load import Project, load_project
+
+pytestmark = pytest.mark.integration
+
+GRAPH = {
+    "erp_tables": ("corpora", None, []),
+    "corpus": ("corpora", {"triage"}, ["erp_tables"]),
+    "baselines": ("models", {"triage"}, ["corpus"]),
+    "adapter": ("models", {"triage"}, ["corpus"]),
+    "merged_model": ("models", {"triage"}, ["adapter"]),
+    "onnx_model": ("edge_builds", {"triage"}, ["corpus", "merged_model"]),
+    "quantized_model": ("edge_builds", {"edge|triage"}, ["onnx_model"]),
+    "bundle": ("release", {"edge|triage"}, ["quantized_model"]),
+    "accuracy_report": ("evidence", {"edge|triage"}, ["baselines", "bundle"]),
+    "latency_report": ("evidence", {"edge|triage"}, ["bundle"]),
+    "fleet_manifest": ("release", {"candidates", "canary", "stable"}, ["accuracy_report", "latency_report"]),
+}
+CHECKS = {
+    ("corpus", "leakage"), ("onnx_model", "parity"), ("bundle", "signature"), ("accuracy_report", "accuracy_gate"),
+    ("latency_report", "latency_gate"), ("fleet_manifest", "pullable"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(project_folder: Callable[..., Path]) -> Project:
+    root = project_folder()
+    with sqlite3.connect(root / "erp.sqlite") as erp:
+        erp.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, updated_at TIMESTAMP, note TEXT, label TEXT)")
+        words = {"late": "pallet arrived days after promise", "short": "cases missing from the count"}
+        rows = [
+            (number, f"2026-01-{number % 27 + 1:02} 10:00:00", f"{words[label]} ref {number * 7919} dock {number % 5}", label)
+            for number, label in enumerate(list(words) * 60)
+        ]  # fmt: skip
+        erp.executemany("INSERT INTO notes VALUES (?, ?, ?, ?)", rows)
+    return load_project(root)
+
+
+def test_graph(project: Project) -> None:
+    from pipelines.defs import build_defs
+
+    graph = build_defs(project).resolve_asset_graph()
+    found: dict[str, Any] = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        keys = set(node.partitions_def.get_partition_keys()) if node.partitions_def else None
+        parents = sorted(parent.to_user_string() for parent in node.parent_keys)
+        found[key.to_user_string()] = (node.group_name, keys, parents)
+    assert found == GRAPH
+    assert {(check.asset_key.to_user_string(), check.name) for check in graph.asset_check_keys} == CHECKS
+
+
+def test_code_location_is_that_of_the_chosen_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.definitions import definitions
+
+    monkeypatch.setenv("LADING_PROJECT", str(project.root))
+    assert len(list(definitions().resolve_asset_graph().get_all_asset_keys())) == len(GRAPH)
+
+
+def test_corpora_are_built_once_and_reported(project: Project) -> None:
+    from pipelines.cli.runs import Run, execute, instance
+
+    runs = [Run(("erp_tables",)), Run(("corpus",), workflow="triage")]
+    titles: list[str] = []
+    execute(project, runs, lambda number, run: titles.append(run.title))
+    first = project.store.latest("corpus", "triage")
+    execute(project, runs, lambda number, run: None)
+    assert project.store.latest("corpus", "triage") == first
+    assert titles == ["erp_tables", "corpus [triage]"]
+    with instance(project) as live:
+        from dagster import AssetKey
+
+        event = live.get_latest_materialization_event(AssetKey("corpus"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        shown = event.asset_materialization.metadata
+        assert "TF-IDF" in str(shown["data_card"].value)
+        assert shown["reused"].value is True
+        tables = live.get_latest_materialization_event(AssetKey("erp_tables"))
+        assert tables is not None
+        assert tables.asset_materialization is not None
+        assert tables.asset_materialization.metadata["rows_loaded"].value == 0, "the second load brings nothing new"
+
+
+def test_what_an_asset_refuses_is_our_error(project: Project) -> None:
+    from pipelines.cli.runs import Run, execute
+
+    with sqlite3.connect(project.root / "erp.sqlite") as erp:
+        erp.execute("ALTER TABLE notes RENAME COLUMN note TO remark")
+    with pytest.raises(DataError, match=r"no column note"):
+        execute(project, [Run(("erp_tables",))], lambda number, run: None)
+
+
+def test_telemetry_is_off_in_the_instance_we_ship(project: Project) -> None:
+    from pipelines.cli.runs import instance
+
+    with instance(project) as live:
+        assert live.telemetry_enabled is False
