@@ -11,14 +11,6 @@ from fleet_manifests import LadingError
 from pipelines.cli.runs import prepare_home
 from pipelines.project.load import Project
 
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "RUNTIME__DLTHUB_TELEMETRY": "false",
-}
-"""Nothing that Lading starts reports to anyone."""
-
 
 def serve(project: Project, *, port: int, mlflow_port: int) -> None:
     """Run both servers on the loopback interface until Ctrl-C or until one of them ends.
@@ -28,7 +20,6 @@ def serve(project: Project, *, port: int, mlflow_port: int) -> None:
     """
     environment = {
         **os.environ,
-        **QUIET,
         "LADING_PROJECT": str(project.root),
         "DAGSTER_HOME": str(prepare_home(project)),
     }

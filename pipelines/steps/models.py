@@ -30,10 +30,11 @@ def baselines(project: Project, workflow: str) -> Entry:
     """The frozen base with a light head, and the classical models, fitted on the same rows."""
     corpus = project.store.latest("corpus", workflow)
     base = base_of(project, workflow)
+    arguments = project.workflow(workflow).training
     step = Step(
         name="baselines",
         inputs={"corpus": corpus.digest, "base": base.ref.digest},
-        parameters={"seed": project.settings.seed},
+        parameters=arguments.model_dump(mode="json", include={"max_tokens", "class_weighting", "precision"}),
         code=("training", "pipelines.steps.models"),
         libraries=TRAINING_LIBRARIES,
     )
@@ -41,7 +42,7 @@ def baselines(project: Project, workflow: str) -> Entry:
     def work(out: Path) -> None:
         from training.baselines import fit_baselines
 
-        fit_baselines(corpus.path, base, out)
+        fit_baselines(corpus.path, base, out, arguments)
 
     return _keep(project, workflow, step, work)
 
@@ -115,11 +116,12 @@ def merged_model(project: Project, workflow: str) -> Entry:
 def onnx_model(project: Project, workflow: str) -> Entry:
     """The merged model as ONNX, proved to give torch's logits on the workflow's own texts."""
     merged = project.store.latest("merged_model", workflow)
+    max_tokens = project.workflow(workflow).training.max_tokens
     corpus = project.store.latest("corpus", workflow)
     step = Step(
         name="onnx_model",
         inputs={"merged_model": merged.digest, "corpus": corpus.digest},
-        parameters={"texts": PARITY_TEXTS},
+        parameters={"texts": PARITY_TEXTS, "max_tokens": max_tokens},
         code=("quantize", "training", "pipelines.steps.models"),
         libraries=("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
     )
@@ -129,7 +131,7 @@ def onnx_model(project: Project, workflow: str) -> Entry:
         from training.model import load_merged
 
         texts = [row["text"] for row in rows(corpus.path, "validation")[:PARITY_TEXTS]]
-        export_onnx(merged.path, out, load=load_merged, texts=texts)
+        export_onnx(merged.path, out, load=load_merged, texts=texts, max_tokens=max_tokens)
 
     return _keep(project, workflow, step, work)
 
