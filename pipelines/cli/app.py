@@ -60,9 +60,10 @@ def check(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading check --project demo
     """
+    found = _project("check", project)
     from pipelines.cli.explain import explain
 
-    output.show(explain(_project("check", project)), output.explained, as_json=json)
+    output.show(explain(found), output.explained, as_json=json)
 
 
 @app.command()
@@ -78,10 +79,10 @@ def build(
 
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
+    found = _project("build", project)
     from pipelines.cli.runs import execute, locked, plan
     from pipelines.steps.outcomes import outcomes
 
-    found = _project("build", project)
     runs = plan(found, workflow or (), profile or ())
     with locked(found), output.progress(len(runs), quiet=json) as said:
         execute(found, runs, lambda number, run: said(number, run.title))
@@ -97,9 +98,10 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading status --json
     """
+    found = _project("status", project)
     from pipelines.steps.outcomes import state
 
-    output.show(state(_project("status", project)), output.state, as_json=json)
+    output.show(state(found), output.state, as_json=json)
 
 
 @app.command()
@@ -116,10 +118,10 @@ def promote(
 
     Example: lading promote stable --as alice --as bob
     """
+    found = _project("promote", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import promote as promote_
 
-    found = _project("promote", project)
     with locked(found):
         manifest = promote_(found, channel, workflows=workflow or (), managers=managers or ())
     output.show(manifest, output.manifest, as_json=json)
@@ -133,10 +135,10 @@ def publish(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading publish && python -m http.server -d demo/public
     """
+    found = _project("publish", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import publish as publish_
 
-    found = _project("publish", project)
     with locked(found):
         published = publish_(found)
     output.show(published, output.published, as_json=json)
@@ -169,9 +171,10 @@ def dev(project: ProjectOption = None, port: int = 3000, mlflow_port: int = 5000
 
     Example: lading dev --project demo
     """
+    found = _project("dev", project)
     from pipelines.cli.servers import serve
 
-    serve(_project("dev", project), port=port, mlflow_port=mlflow_port)
+    serve(found, port=port, mlflow_port=mlflow_port)
 
 
 def _project(command: str, chosen: Path | None) -> Project:
