@@ -80,8 +80,10 @@ def build(
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
     found = _project("build", project)
-    from pipelines.cli.runs import execute, locked, plan
+    from pipelines.cli.runs import execute, locked, plan, quiet_libraries
     from pipelines.steps.outcomes import outcomes
+
+    quiet_libraries()
 
     runs = plan(found, workflow or (), profile or ())
     with locked(found), output.progress(len(runs), quiet=json) as said:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 DAGSTER_FILE = Path(__file__).resolve().parent.parent / "dagster.yaml"
 
-QUIET = {"console": {"config": {"log_level": "ERROR"}}}
-"""Events are kept in the Dagster instance; the terminal shows errors only."""
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+"""Events are kept in the Dagster instance; what goes wrong reaches the terminal as our own error."""
 
 MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
@@ -100,15 +100,19 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
                 raise cause if cause is not None else exc from None
 
 
+def quiet_libraries() -> None:
+    """Let the terminal show our own warnings and no library's."""
+    for name in ("", "alembic", "dagster", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("pipelines").setLevel(logging.WARNING)
+
+
 @contextmanager
 def instance(project: Project) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a project, the one that `lading dev` shows."""
     import dagster as dg
 
     home = prepare_home(project)
-    for name in ("", "alembic", "dagster", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("pipelines").setLevel(logging.WARNING)
     with dg.DagsterInstance.from_config(str(home)) as live:
         yield live
 

@@ -83,7 +83,7 @@ def test_class_with_one_example_and_label_never_seen(fresh: Callable[[], Any]) -
     line = fresh()
     workflow = line.project / "workflows" / "exception_triage.yaml"
     head, _, rest = workflow.read_text().partition("corpus:")
-    files = "corpus:\n  files: {train: data/a.csv, validation: data/b.csv, test: data/b.csv}\n"
+    files = "corpus:\n  files: {train: data/a.csv, validation: data/b.csv, test: data/c.csv}\n"
     workflow.write_text(head + files + rest[rest.index("training:") :])
     (line.project / "data").mkdir()
 
@@ -91,10 +91,14 @@ def test_class_with_one_example_and_label_never_seen(fresh: Callable[[], Any]) -
         with (line.project / "data" / name).open("w", newline="") as stream:
             rows = csv.writer(stream)
             rows.writerow(["text", "label"])
-            rows.writerows((f"note {name} number {number} about {label}", label) for number, label in enumerate(labels))
+            rows.writerows(
+                (f"{name} says {number * 7919 % 1000} about {label} {number}", label)
+                for number, label in enumerate(labels)
+            )
 
     write("a.csv", ["late"] * 9 + ["short"] * 9 + ["lonely"])
     write("b.csv", ["late", "short"] * 4)
+    write("c.csv", ["short", "late"] * 4)
     refused(line("lading", "build"), 1, "lonely")
     write("a.csv", ["late"] * 9 + ["short"] * 9)
     write("b.csv", ["late", "short", "strange"] * 4)

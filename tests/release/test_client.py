@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.exceptions import ExpiredMetadataError, LengthOrHashMismatchError, RepositoryError
+from tuf.api.exceptions import DownloadError, ExpiredMetadataError, LengthOrHashMismatchError, RepositoryError
 from tuf.api.metadata import Metadata
 
 from fleet_manifests import Assignment, FleetManifest, OciManifest, digest_of, parse
@@ -128,7 +128,8 @@ def test_mixed_snapshots_are_refused(client: Any, release: Release, manifest: Fl
     metadata = client.public / "metadata"
     release.promote("canary", [builder.candidate(content="new")], {"triage": builder.entry()})
     shutil.copy(metadata / "2.canary.json", metadata / "3.canary.json")
-    with pytest.raises(RepositoryError):
+    # a longer or a shorter file than was signed: signatures differ in length by a byte or two
+    with pytest.raises((RepositoryError, DownloadError)):
         client.read(CANARY)
 
 

@@ -500,11 +500,9 @@ def test_minimum_agent_too_new(victim: Any) -> None:
 
 
 def test_workflow_name_that_leaves_its_folder(victim: Any) -> None:
-    victim.repository.builds["../../evil", "edge-x86-vnni"] = victim.repository.builds[
-        "exception_triage", "edge-x86-vnni"
-    ]
-    victim.repository.release(2)
-    refused(victim, IntegrityError, r"'\.\./\.\./evil' is not a name|should match pattern")
+    raw = dump(victim.repository.manifest(2))
+    victim.repository.release(2, raw=raw.replace(b'"exception_triage":', b'"../../evil":'))
+    refused(victim, IntegrityError, r"workflows\.\.\./\.\./evil.*should match pattern")
 
 
 def test_hash_of_a_document_that_leaves_the_cache(victim: Any, tmp_path: Path) -> None:
