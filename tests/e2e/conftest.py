@@ -95,7 +95,8 @@ def line_in(folder: Path) -> Line:
     calls = folder / "calls"
     calls.touch()
     quiet = {name: value for name, value in os.environ.items() if not name.startswith(("LADING", "DAGSTER", "MLFLOW"))}
-    for name in ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE", "RUNTIME__DLTHUB_TELEMETRY"):
+    shipped = ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE", "RUNTIME__DLTHUB_TELEMETRY")
+    for name in (*shipped, "OMP_NUM_THREADS"):
         quiet.pop(name, None)  # what is shipped must be silent by itself
     environment = {
         **quiet, "HOME": str(folder / "home"), "PYTHONPATH": f"{recorder}{os.pathsep}{ROOT}",
