@@ -37,8 +37,9 @@ class TuneArguments(BaseModel):
     """Weight of a class in the loss: inverse frequency (balanced), its root, or one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 autocast where the processor multiplies bf16 natively, else fp32."""
-    patience: Annotated[int, Field(ge=1)] = 2
-    """Epochs without a better macro-F1 on validation after which tuning ends."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Epochs without a better macro-F1 on validation after which tuning ends. None runs them all: the best epoch is
+    kept either way, and with few rows the first epochs are short and often no better than the probe."""
     probe_grid: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.03, 0.1, 0.3, 1.0)
     """Inverse regularisation strengths tried for the logistic regression; validation chooses."""
     threads: Annotated[int, Field(ge=1)] | None = None

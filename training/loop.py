@@ -173,7 +173,7 @@ def _keeper_type() -> Any:
         Trainer's own way needs a checkpoint per epoch on disk and cannot keep epoch 0.
         """
 
-        def __init__(self, model: Any, patience: int, epochs: int, progress: Progress) -> None:
+        def __init__(self, model: Any, patience: int | None, epochs: int, progress: Progress) -> None:
             self.model, self.patience, self.planned, self.progress = model, patience, epochs, progress
             self.epochs: list[Epoch] = []
             self.best: dict[str, torch.Tensor] = {}
@@ -185,7 +185,7 @@ def _keeper_type() -> Any:
             best = best_of(self.epochs)
             if best is found:
                 self.best = {n: p.detach().clone() for n, p in self.model.named_parameters() if p.requires_grad}
-            if found.epoch - best.epoch >= self.patience:
+            if self.patience is not None and found.epoch - best.epoch >= self.patience:
                 control.should_training_stop = True
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

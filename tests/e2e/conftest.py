@@ -119,7 +119,7 @@ def small_project(folder: Path) -> None:
     """The sample project with fewer rows and slack gates."""
     from sample import Size, scaffold
 
-    scaffold(folder, size=Size(orders=1_500, exceptions=1_500, others=120))
+    scaffold(folder, size=Size(orders=2_000, exceptions=2_000, others=150))
     for name, changes in SMALLER.items():
         text = (folder / name).read_text()
         for old, new in changes:

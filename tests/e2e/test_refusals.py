@@ -66,7 +66,7 @@ def test_unreachable_source(copy: Any) -> None:
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("SELECT exception_id AS id, note AS text, exception_class AS label, reported_at AS time FROM erp.order_exceptions WHERE 1 = 0", "no rows"),
+        ("SELECT exception_id AS id, note AS text, exception_class AS label, reported_at AS time FROM erp.order_exceptions WHERE 1 = 0", "no row; at least one is needed"),
         ("SELECT exception_id AS id, note AS text, exception_class AS label, reported_at AS time FROM erp.nothing", "erp.nothing"),
         ("SELECT exception_id AS id, note AS text, reported_at AS time FROM erp.order_exceptions", "label"),
         ("SELECT exception_id AS id, note AS text, reported_by AS label, reported_at AS time FROM erp.order_exceptions", "reported_by"),
