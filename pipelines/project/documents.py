@@ -45,7 +45,9 @@ def read(path: Path, kind: type[M], *, project: Path, **defaults: Any) -> M:
     try:
         return kind.model_validate({**defaults, **tree})
     except ValidationError as exc:
-        first = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")  # a misspelt key explains a missing one
+        first = min(
+            exc.errors(), key=lambda error: error["type"] != "extra_forbidden"
+        )  # a misspelt key explains a missing one
         field = ".".join(str(part) for part in first["loc"]) or "(document)"
         raise ConfigError(f"{shown}:{line_of(tree, first['loc'])}: {field}: {_problem(first, kind)}") from exc
 

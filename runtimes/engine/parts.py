@@ -14,7 +14,8 @@ from fleet_manifests import IntegrityError, SessionConfig
 if TYPE_CHECKING:
     import numpy as np
 
-INPUTS = ("attention_mask", "input_ids")
+INPUTS = (("attention_mask", "input_ids"), ("input_ids",))
+"""What a classifier may take: a build for one unpadded text at a time needs no mask."""
 OUTPUT = "logits"
 
 
@@ -89,22 +90,23 @@ class Session:
         self._check_contract()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Logits, float32 [batch, classes], of int64 inputs [batch, tokens].
+        """Logits, float32 [batch, classes], of int64 inputs [batch, tokens]; what the model does not take is left out.
 
         Raises:
             IntegrityError: the model fails on this input.
         """
         try:
-            logits: np.ndarray = self._session.run([OUTPUT], dict(inputs))[0]
+            logits: np.ndarray = self._session.run([OUTPUT], {name: inputs[name] for name in self._inputs})[0]
         except self._errors as exc:
             raise IntegrityError(f"{self._path}: the model fails when it is run: {exc}") from exc
         return logits
 
     def _check_contract(self) -> None:
         """Refuse a model whose inputs or outputs are not those of a classifier."""
-        inputs = tuple(sorted(node.name for node in self._session.get_inputs()))
-        if inputs != INPUTS:
-            raise IntegrityError(f"{self._path}: inputs: {', '.join(INPUTS)} expected, found {', '.join(inputs)}")
+        self._inputs = tuple(sorted(node.name for node in self._session.get_inputs()))
+        if self._inputs not in INPUTS:
+            expected = " or ".join(", ".join(names) for names in INPUTS)
+            raise IntegrityError(f"{self._path}: inputs: {expected} expected, found {', '.join(self._inputs)}")
         outputs = [node.name for node in self._session.get_outputs()]
         if OUTPUT not in outputs:
             raise IntegrityError(f"{self._path}: outputs: {OUTPUT} expected, found {', '.join(outputs)}")

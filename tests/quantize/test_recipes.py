@@ -26,8 +26,9 @@ from fleet_manifests import (
     UsageError,
     sha256_of,
 )
-from quantize import RECIPES, apply, candidates, recipe_named
-from quantize.recipes import _quantize
+from quantize import RECIPES, apply, candidates, recipe_named, unpad
+from quantize.recipes import _fuse_attention, _quantize
+from quantize.unpad import drop_mask
 
 
 def profile(isa: IsaClass, *recipes: str, cores: int = 1) -> HardwareProfile:
@@ -145,21 +146,53 @@ def run(path: Path, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(path), options, disabled_optimizers=["SkipLayerNormFusion"])
-    return session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    return session.run(["logits"], {item.name: inputs[item.name] for item in session.get_inputs()})[0]
 
 
 @pytest.mark.integration
-def test_fusion_does_not_change_an_answer(exported: Path, tmp_path: Path) -> None:
-    apply(RECIPES["int8"], exported, tmp_path / "fused")
+def test_what_is_rewritten_does_not_change_an_answer(exported: Path, tmp_path: Path) -> None:
+    record = apply(RECIPES["int8"], exported, tmp_path / "fused")
+    assert record.unpadded
+    assert [item.name for item in onnx.load(str(tmp_path / "fused" / "model.onnx")).graph.input] == ["input_ids"]
     shutil.copytree(exported, tmp_path / "plain")
     _quantize(tmp_path / "plain" / "model.onnx", reduce_range=False)
-    ids = np.random.default_rng(0).integers(4, 20, (3, 11))
-    mask = np.ones_like(ids)
-    mask[1, 6:] = 0
-    fused = run(tmp_path / "fused" / "model.onnx", ids, mask)
-    np.testing.assert_allclose(fused, run(tmp_path / "plain" / "model.onnx", ids, mask), atol=2e-3)
-    full = run(exported / "model.onnx", ids, mask)
-    assert np.abs(fused - full).max() < 0.05 * np.abs(full).max() + 0.02
+    for length in (1, 5, 11, 40):
+        ids = np.random.default_rng(length).integers(4, 20, (1, length))
+        mask = np.ones_like(ids)
+        fused = run(tmp_path / "fused" / "model.onnx", ids, mask)
+        np.testing.assert_allclose(fused, run(tmp_path / "plain" / "model.onnx", ids, mask), atol=2e-3)
+        full = run(exported / "model.onnx", ids, mask)
+        assert np.abs(fused - full).max() < 0.05 * np.abs(full).max() + 0.02
+
+
+@pytest.mark.integration
+def test_a_mask_that_is_needed_elsewhere_stays(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "other")
+    path = tmp_path / "other" / "model.onnx"
+    model = onnx.load(str(path))
+    model.graph.node.append(onnx.helper.make_node("Cast", ["attention_mask"], ["seen"], to=onnx.TensorProto.FLOAT))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("seen", onnx.TensorProto.FLOAT, None))
+    onnx.save(model, str(path))
+    before = path.read_bytes()
+    assert not drop_mask(path)
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in path.parent.glob("*.onnx")) == ["model.onnx"]
+
+
+@pytest.mark.integration
+def test_a_rewrite_that_changes_answers_is_refused(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(exported, tmp_path / "other")
+    path = tmp_path / "other" / "model.onnx"
+    assert _fuse_attention(path, 2) == 2
+    before = path.read_bytes()
+    monkeypatch.setattr(unpad, "TOLERANCE", -1.0)
+    with pytest.raises(RefusedError, match="without its mask"):
+        drop_mask(path)
+    assert path.read_bytes() == before
+    assert not (path.parent / "unpadded.onnx").exists()
 
 
 @pytest.mark.integration

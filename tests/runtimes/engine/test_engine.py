@@ -240,7 +240,9 @@ def test_a_nan_that_only_some_words_reach_is_found_when_they_come(bundle, config
 
 
 def test_wrong_inputs_are_refused(bundle) -> None:
-    with pytest.raises(IntegrityError, match="inputs: attention_mask, input_ids expected, found ids, segments"):
+    with pytest.raises(
+        IntegrityError, match="inputs: attention_mask, input_ids or input_ids expected, found ids, segments"
+    ):
         load(bundle(inputs=("ids", "segments")))
 
 
