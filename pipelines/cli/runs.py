@@ -102,6 +102,7 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
 
 def quiet_libraries() -> None:
     """Let the terminal show our own warnings and no library's."""
+    os.environ["MLFLOW_LOGGING_LEVEL"] = "ERROR"  # MLflow sets its logger up anew when it is imported
     for name in ("", "alembic", "dagster", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("pipelines").setLevel(logging.WARNING)
