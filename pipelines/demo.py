@@ -118,7 +118,7 @@ def main(directory: Path) -> None:
     demo = Demo(directory)
     if not (demo.project / "lading.yaml").is_file():
         demo.run("lading", "init", str(directory))
-    demo.run("lading", "check")
+        demo.run("lading", "check")
     demo.run("lading", "build")
     demo.run("lading", "promote", "canary")
     demo.run("lading", "promote", "stable", "--as", "alice", "--as", "bob")
@@ -128,15 +128,9 @@ def main(directory: Path) -> None:
     if project.fleet.central is None:
         raise UsageError("fleet.yaml: central: missing; the demonstration needs a centre")
     url = project.fleet.central.url
-    root, source = str(demo.project / "public/metadata/1.root.json"), str(demo.project / "public")
-    demo.run("lading-central", "enroll", "--root", root, "--from", source)
+    if not demo.central.exists():
+        enroll(demo)
     demo.run("lading-central", "sync")
-    token = demo.central / f"{SITE}.token"
-    token.write_text(demo.run("lading-central", "token", SITE, capture=True))
-    token.chmod(0o600)
-    demo.run(
-        "lading-site", "enroll", "--root", root, "--from", source, "--site", SITE, "--central-token-file", str(token)
-    )
     demo.run("lading-site", "sync")
 
     sure, unsure, later = notes(demo)
@@ -153,6 +147,17 @@ def main(directory: Path) -> None:
     print(
         f"\ndone in {time.monotonic() - started:.0f} s; `make dev PROJECT={directory}` opens Dagster and MLflow on it"
     )
+
+
+def enroll(demo: Demo) -> None:
+    """Give the centre and one site their trust, and the site its token for the centre."""
+    root, source = str(demo.project / "public/metadata/1.root.json"), str(demo.project / "public")
+    demo.run("lading-central", "enroll", "--root", root, "--from", source)
+    token = demo.central / f"{SITE}.token"
+    token.write_text(demo.run("lading-central", "token", SITE, capture=True))
+    token.chmod(0o600)
+    named = ["--site", SITE, "--central-token-file", str(token)]
+    demo.run("lading-site", "enroll", "--root", root, "--from", source, *named)
 
 
 def notes(demo: Demo) -> tuple[str, str, str]:
