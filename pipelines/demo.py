@@ -128,7 +128,7 @@ def main(directory: Path) -> None:
     if project.fleet.central is None:
         raise UsageError("fleet.yaml: central: missing; the demonstration needs a centre")
     url = project.fleet.central.url
-    if not demo.central.exists():
+    if not (demo.site / "site.json").exists():
         enroll(demo)
     demo.run("lading-central", "sync")
     demo.run("lading-site", "sync")
