@@ -193,7 +193,8 @@ def history(path: Path) -> list[dict[str, Any]]:
     for record in raw:
         row: dict[str, Any] = {"".join(c if c.isalnum() else "_" for c in key.lower()): v for key, v in record.items()}
         row["id"] = int(row["id"])
-        row["recorded"] = datetime.strptime(row["delivery_recorded_date"], "%d-%b-%y").replace(hour=12)
+        typed = row["delivery_recorded_date"].replace("Sept-", "Sep-")  # both spellings occur
+        row["recorded"] = datetime.strptime(typed, "%d-%b-%y").replace(hour=12)
         rows.append(row)
     return sorted(rows, key=lambda row: (row["recorded"], row["id"]))
 
