@@ -147,7 +147,7 @@ def test_a_bf16_tuning_does_not_change_a_later_fp32_one(
 def test_the_best_epoch_is_kept_not_the_last(
     corpus: Path, base: ResolvedBase, arguments: TuneArguments, tmp_path: Path
 ) -> None:
-    wild = arguments.model_copy(update={"learning_rate": 0.1, "head_learning_rate": 0.1, "epochs": 20})
+    wild = arguments.model_copy(update={"learning_rate": 0.1, "head_learning_rate": 0.1, "epochs": 20, "patience": 2})
     result = finetune(corpus, base, wild, tmp_path / "adapter")
     last = result.epochs[-1]
     assert last.epoch == result.best.epoch + 2
