@@ -114,6 +114,12 @@ class Store:
             with FileLock(folder / f"{key}.lock"):
                 return self._read(step.name, key) or self._work(step.name, key, work)
 
+    def keep(self, partition: str, step: Step, work: Callable[[Path], None]) -> Entry:
+        """`run`, remembered as the latest outcome of the step for a partition."""
+        entry = self.run(step, work)
+        self.point(partition, step.name, entry)
+        return entry
+
     def drop(self, step: Step) -> None:
         """Forget what a step made, so that it is done again."""
         shutil.rmtree(self.root / step.name / step.key, ignore_errors=True)

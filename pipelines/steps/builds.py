@@ -48,11 +48,6 @@ def resolved_profile(project: Project, name: str) -> HardwareProfile:
     return HardwareProfile.model_validate(fields)
 
 
-def partition(workflow: str, profile: str) -> str:
-    """How a build's partition is written in the store."""
-    return f"{workflow}--{profile}"
-
-
 def unquantized(project: Project, workflow: str) -> Entry:
     """What the unquantized model answers on validation and test, through the engine."""
     model = project.store.latest("onnx_model", workflow)
@@ -70,9 +65,7 @@ def unquantized(project: Project, workflow: str) -> Entry:
         found = {split: _labels(engine, corpus.path, split) for split in ("validation", "test")}
         (out / "predictions.json").write_text(json.dumps(found))
 
-    entry = project.store.run(step, work)
-    project.store.point(workflow, "unquantized", entry)
-    return entry
+    return project.store.keep(workflow, step, work)
 
 
 def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry:
@@ -109,9 +102,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
         found.require()
         _keep(found, trial, out)
 
-    entry = project.store.run(step, work)
-    project.store.point(partition(workflow, profile_name), "quantized_model", entry)
-    return entry
+    return project.store.keep(bundle_name(workflow, profile_name), step, work)
 
 
 class _Trial:
@@ -200,7 +191,7 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
     from release.bundles import assemble
     from release.signing import sign_bundle
 
-    build = project.store.latest("quantized_model", partition(workflow, profile_name))
+    build = project.store.latest("quantized_model", bundle_name(workflow, profile_name))
     corpus = project.store.latest("corpus", workflow)
     profile = resolved_profile(project, profile_name)
     key = builder_key(project)
@@ -227,9 +218,7 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
         assemble({**files, config.data_card_file: corpus.path / "data_card.json"}, signed, out)
         sign_bundle(out, key)
 
-    entry = project.store.run(step, work)
-    project.store.point(bundle_name(workflow, profile_name), "bundle", entry)
-    return entry
+    return project.store.keep(bundle_name(workflow, profile_name), step, work)
 
 
 def smoke_cases(engine: Engine, corpus: Path) -> tuple[SmokeCase, ...]:

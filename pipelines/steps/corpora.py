@@ -64,9 +64,7 @@ def corpus(project: Project, workflow: str) -> Entry:
         )
         (out / LEAKS).write_text(json.dumps([asdict(leak) for leak in find_leaks(out)], indent=2))
 
-    entry = project.store.run(step, work)
-    project.store.point(workflow, "corpus", entry)
-    return entry
+    return project.store.keep(workflow, step, work)
 
 
 def leaks(project: Project, workflow: str) -> list[tuple[str, str, str, float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,7 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
         )
         _write(project, report, profile, out)
 
-    return _keep(project, name, step, work)
+    return project.store.keep(name, step, work)
 
 
 def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
@@ -103,7 +102,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
     earlier = project.store.get(step)
     if earlier is not None and disturbed(read_latency(earlier)):
         project.store.drop(step)
-    return _keep(project, name, step, work)
+    return project.store.keep(name, step, work)
 
 
 def disturbed(report: LatencyReport) -> bool:
@@ -166,9 +165,3 @@ def _pictures(report: AccuracyReport | LatencyReport, profile: HardwareProfile) 
     if report.reliability:
         found["reliability.png"] = plots.reliability_diagram(report.reliability)
     return found
-
-
-def _keep(project: Project, partition: str, step: Step, work: Callable[[Path], None]) -> Entry:
-    entry = project.store.run(step, work)
-    project.store.point(partition, step.name, entry)
-    return entry

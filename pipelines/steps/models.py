@@ -44,7 +44,7 @@ def baselines(project: Project, workflow: str) -> Entry:
 
         fit_baselines(corpus.path, base, out, arguments)
 
-    return _keep(project, workflow, step, work)
+    return project.store.keep(workflow, step, work)
 
 
 def adapter(project: Project, workflow: str, progress: Progress | None = None) -> Entry:
@@ -65,7 +65,7 @@ def adapter(project: Project, workflow: str, progress: Progress | None = None) -
 
         finetune(corpus.path, base, arguments, out, progress)
 
-    entry = _keep(project, workflow, step, work)
+    entry = project.store.keep(workflow, step, work)
     _track(project, workflow, entry, {"corpus": corpus.digest, "base": base.ref.digest})
     return entry
 
@@ -110,7 +110,7 @@ def merged_model(project: Project, workflow: str) -> Entry:
 
         merge(learned.path, base, out)
 
-    return _keep(project, workflow, step, work)
+    return project.store.keep(workflow, step, work)
 
 
 def onnx_model(project: Project, workflow: str) -> Entry:
@@ -133,7 +133,7 @@ def onnx_model(project: Project, workflow: str) -> Entry:
         texts = [row["text"] for row in rows(corpus.path, "validation")[:PARITY_TEXTS]]
         export_onnx(merged.path, out, load=load_merged, texts=texts, max_tokens=max_tokens)
 
-    return _keep(project, workflow, step, work)
+    return project.store.keep(workflow, step, work)
 
 
 def rows(corpus: Path, split: str) -> list[dict[str, str]]:
@@ -143,9 +143,3 @@ def rows(corpus: Path, split: str) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
-
-
-def _keep(project: Project, workflow: str, step: Step, work: Callable[[Path], None]) -> Entry:
-    entry = project.store.run(step, work)
-    project.store.point(workflow, step.name, entry)
-    return entry
