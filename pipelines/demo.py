@@ -18,12 +18,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from fleet_manifests import LadingError, UsageError, program
+
+if TYPE_CHECKING:
+    from pipelines.project.load import Project
 
 SITE = "dc-north"
 WORKFLOW = "exception_triage"
@@ -133,7 +136,7 @@ def main(directory: Path) -> None:
     demo.run("lading-central", "sync")
     demo.run("lading-site", "sync")
 
-    sure, unsure, later = notes(demo)
+    sure, unsure, later = notes(demo, project)
     with demo.centre(url):
         expect(demo.ask(sure), "answered", "edge")
         expect(demo.ask(unsure), "answered", "central")
@@ -160,7 +163,7 @@ def enroll(demo: Demo) -> None:
     demo.run("lading-site", "enroll", "--root", root, "--from", source, *named)
 
 
-def notes(demo: Demo) -> tuple[str, str, str]:
+def notes(demo: Demo, project: Project) -> tuple[str, str, str]:
     """Three real notes of the test split: one that the site answers, and two that it defers and the centre answers.
 
     Raises:
@@ -179,9 +182,7 @@ def notes(demo: Demo) -> tuple[str, str, str]:
 
     edge, edge_threshold = opened(demo.site)
     central, central_threshold = opened(demo.central)
-    from pipelines.project.load import load_project
-
-    corpus = load_project(demo.project).store.latest("corpus", WORKFLOW)
+    corpus = project.store.latest("corpus", WORKFLOW)
     sure, unsure = "", []
     for row in rows(corpus.path, "test"):
         here = edge.classify(row["text"]).confidence >= edge_threshold
