@@ -121,6 +121,15 @@ class SmokeCase(Wire):
     tolerance: Annotated[float, Field(gt=0, le=1)] = 0.05
 
 
+class SimilarityCase(Wire):
+    """Two texts and how alike a retriever finds them, run by a site before a bundle may serve."""
+
+    text: str
+    other: str
+    cosine: Annotated[float, Field(ge=-1, le=1)]
+    tolerance: Annotated[float, Field(gt=0, le=1)] = 0.05
+
+
 class BundleConfig(Wire):
     """`bundle.json`: how to run the files beside it. Holds no evidence and no date."""
 
@@ -135,6 +144,9 @@ class BundleConfig(Wire):
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
     max_characters: Annotated[int, Field(ge=1)] = 20_000
     labels: tuple[str, ...] = ()
+    """Classes of a classifier, in the order of its scores."""
+    dimension: Annotated[int, Field(ge=1)] | None = None
+    """Length of a retriever's embedding; None for every other task."""
     calibration: Calibration = Calibration()
     session: SessionConfig = SessionConfig()
     base: BaseRef
@@ -144,6 +156,8 @@ class BundleConfig(Wire):
     prompt_version: str | None = None
     policy_version: str | None = None
     smoke: tuple[SmokeCase, ...] = ()
+    similar: tuple[SimilarityCase, ...] = ()
+    """Smoke cases of a retriever."""
 
     @field_validator("labels")
     @classmethod

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
+from fleet_manifests.bundle import bundle_name
+from fleet_manifests.knowledge import pack_name
 from fleet_manifests.profile import HostFacts
 from fleet_manifests.wire import Digest, Name, Wire
 
@@ -129,12 +131,18 @@ class Report(Wire):
     workflow: Name
     profile: Name
     bundle: Digest
+    """What it is about: the digest of a bundle, or of a knowledge pack."""
     taken: AwareDatetime
     measurement: Measurement
     machine: Machine
     metrics: tuple[Metric, ...]
     gates: tuple[Gate, ...]
     verdict: Verdict
+
+    @property
+    def subject(self) -> str:
+        """The name of what it is about."""
+        return bundle_name(self.workflow, self.profile)
 
     def metric(self, name: str) -> Metric:
         """The metric of that name.
@@ -149,7 +157,7 @@ class Report(Wire):
 
 
 class AccuracyReport(Report):
-    """Accuracy of a bundle on its workflow's test split."""
+    """Accuracy of a bundle on its workflow's test split; of a retriever on the frozen snapshot of its library."""
 
     kind: Literal["accuracy"] = "accuracy"
     split: SplitRef
@@ -167,6 +175,27 @@ class LatencyReport(Report):
     cores: int
     samples_ms: tuple[float, ...] = ()
     """Latencies of the measured queries in milliseconds, in order, for the plot."""
+
+
+class KnowledgeReport(Report):
+    """What a retriever finds in one knowledge pack: the library as it is now, at one class of sites."""
+
+    kind: Literal["knowledge"] = "knowledge"
+    site_class: Name
+    retriever: Digest
+    """Bundle digest of the retriever that asked."""
+    split: SplitRef
+    comparisons: tuple[Comparison, ...] = ()
+    out_of_scope: OutOfScope | None = None
+    """Questions that the library does not answer."""
+    reliability: tuple[ReliabilityBin, ...] = ()
+    lost: tuple[str, ...] = ()
+    """Questions whose passages are no longer in the library; they are not asked."""
+
+    @property
+    def subject(self) -> str:
+        """The name of the pack."""
+        return pack_name(self.workflow, self.profile, self.site_class)
 
 
 def now() -> datetime:

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field, model_validator
 from fleet_manifests.bundle import BaseRef, BundleRef, Descriptor
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.evidence import Verdict
+from fleet_manifests.knowledge import PackName
 from fleet_manifests.placement import Placement, Where
 from fleet_manifests.profile import HardwareProfile, HostFacts
 from fleet_manifests.wire import DataClass, Digest, Name, Task, Wire
@@ -23,7 +24,8 @@ class Guardrails(Wire):
     minimum_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Never answer below this, whatever the build's own threshold says."""
     max_characters: Annotated[int, Field(ge=1)] = 20_000
-    max_knowledge_age_days: int | None = None
+    max_knowledge_age_days: Annotated[int, Field(ge=0)] | None = None
+    """Days after its `review_by` from which a passage is no longer given; None: it is given, marked as stale."""
 
 
 class BuildEntry(Wire):
@@ -59,13 +61,27 @@ class WorkflowEntry(Wire):
 
 
 class PackRef(Wire):
-    """A knowledge or context pack and the site classes that may have it."""
+    """A knowledge or context pack and the site classes that may have it.
 
-    name: Name
+    A knowledge pack names the workflow and profile whose retriever it is bound to, and is signed; a site
+    that finds one of these missing does not install it.
+    """
+
+    name: PackName
     blob: Descriptor
+    """The pack's OCI manifest; its digest is the pack's identity."""
     site_classes: tuple[Name, ...]
     retriever: Digest | None = None
+    """Bundle digest of the retriever that a knowledge pack is bound to."""
     expires: AwareDatetime | None = None
+    workflow: Name | None = None
+    profile: Name | None = None
+    signature: Descriptor | None = None
+    data_class: DataClass = DataClass.INTERNAL
+    """The highest class of what is in it."""
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    evidence: tuple[Descriptor, ...] = ()
+    """DSSE envelopes over the pack's digest, as blobs."""
 
 
 class Revocation(Wire):
@@ -129,6 +145,13 @@ class FleetManifest(Wire):
         """Every bundle that this manifest names, by digest."""
         refs = [build.bundle for workflow in self.workflows.values() for build in workflow.builds.values()]
         return {ref.digest: ref for ref in refs}
+
+    def knowledge_pack(self, workflow: str, profile: str, site_class: str) -> PackRef | None:
+        """The knowledge pack of a workflow for the machines of a profile at sites of a class, or None."""
+        for pack in self.knowledge_packs:
+            if (pack.workflow, pack.profile) == (workflow, profile) and site_class in pack.site_classes:
+                return pack
+        return None
 
     def require_channel(self, channel: str) -> None:
         """Refuse a manifest of another channel served under this one's name.

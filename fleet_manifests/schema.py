@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from fleet_manifests.assignment import Assignment
 from fleet_manifests.bundle import BundleConfig, OciManifest
-from fleet_manifests.evidence import AccuracyReport, LatencyReport
+from fleet_manifests.evidence import AccuracyReport, KnowledgeReport, LatencyReport
+from fleet_manifests.knowledge import PackConfig, Passage
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.profile import HardwareProfile
 
@@ -25,8 +26,11 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "bundle.v1": BundleConfig,
     "fleet_manifest.v1": FleetManifest,
     "hardware_profile.v1": HardwareProfile,
+    "knowledge_pack.v1": PackConfig,
+    "knowledge_report.v1": KnowledgeReport,
     "latency_report.v1": LatencyReport,
     "oci_manifest.v1": OciManifest,
+    "passage.v1": Passage,
 }
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -23,6 +23,7 @@ from fleet_manifests import (
     HardwareProfile,
     HostFacts,
     IsaClass,
+    KnowledgeReport,
     LatencyObjective,
     LatencyReport,
     Machine,
@@ -31,9 +32,14 @@ from fleet_manifests import (
     OciManifest,
     OutOfScope,
     Override,
+    PackCase,
+    PackConfig,
     PackRef,
+    Passage,
+    Relevance,
     Revocation,
     SessionConfig,
+    SimilarityCase,
     SmokeCase,
     SplitRef,
     Task,
@@ -103,7 +109,19 @@ def manifest(profile: HardwareProfile) -> FleetManifest:
         expires=LATER,
         profiles={profile.name: profile},
         workflows={"exception_triage": entry},
-        knowledge_packs=(PackRef(name="sop", blob=blob("application/x", "d", 5), site_classes=("warehouse",)),),
+        knowledge_packs=(
+            PackRef(
+                name="sop_assistant--edge-x86-vnni--warehouse",
+                blob=blob(MANIFEST_TYPE, "d", 700),
+                site_classes=("warehouse",),
+                retriever=digest("8"),
+                workflow="sop_assistant",
+                profile="edge-x86-vnni",
+                signature=blob(SIGNATURE_TYPE, "7", 4000),
+                verdict=Verdict.PASS,
+            ),
+        ),
+        context_packs=(PackRef(name="orders", blob=blob("application/x", "6", 5), site_classes=("branch",)),),
         revocations=(Revocation(bundle=digest("e"), reason="wrong labels"),),
         critical=("workflows.*.guardrails.minimum_confidence",),
     )
@@ -165,9 +183,33 @@ def documents(manifest: FleetManifest, profile: HardwareProfile, host: HostFacts
             base=base,
             data_card=digest("9"),
             smoke=(SmokeCase(text="short 2 cs", label="a", confidence=0.9),),
+            similar=(SimilarityCase(text="short 2 cs", other="two cases missing", cosine=0.7),),
         ),
         "fleet_manifest.v1": manifest,
         "hardware_profile.v1": profile,
+        "knowledge_pack.v1": PackConfig(
+            workflow="sop_assistant",
+            profile=profile.name,
+            site_class="warehouse",
+            retriever=digest("8"),
+            library=digest("5"),
+            passages=2,
+            dimension=384,
+            relevance=Relevance(intercept=-1.5, weights={"cosine": 4.0}),
+            defer_threshold=0.4,
+            target_precision=0.9,
+            coverage=0.8,
+            smoke=(PackCase(question="slot taken, where to?", passage="wh-017/occupied"),),
+        ),
+        "knowledge_report.v1": KnowledgeReport(
+            **report,
+            metrics=(Metric(name="ndcg_at_10", value=0.8, n=100, low=0.75, high=0.84),),
+            site_class="warehouse",
+            retriever=digest("8"),
+            split=SplitRef(name="test", digest=digest("f"), n=100),
+            out_of_scope=OutOfScope(n=40, auroc=0.9, deferred=0.8),
+            lost=("q-17",),
+        ),
         "latency_report.v1": LatencyReport(
             **report,
             metrics=(Metric(name="p99", value=12.5, n=662, unit="ms"),),
@@ -178,6 +220,20 @@ def documents(manifest: FleetManifest, profile: HardwareProfile, host: HostFacts
         "oci_manifest.v1": OciManifest(
             config=blob(CONFIG_TYPE, "1", 10),
             layers=(blob(WEIGHT_TYPE, "2", 100, "model.onnx"), blob(WEIGHT_TYPE, "3", 20, "tokenizer.json")),
+        ),
+        "passage.v1": Passage(
+            id="wh-017/occupied",
+            document="WH-017",
+            title="Putaway",
+            revision="4",
+            section=("When the location is occupied",),
+            page=2,
+            owner="Inbound supervisor",
+            effective_from=date(2025, 3, 1),
+            review_by=date(2029, 3, 1),
+            site_classes=("warehouse",),
+            text="1. Scan the location.\n2. Choose the next one.",
+            disagrees_with=("wh-018/full",),
         ),
     }
 

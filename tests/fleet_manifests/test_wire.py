@@ -28,6 +28,13 @@ def test_golden(name: str, documents: dict[str, Wire]) -> None:
     assert dump(documents[name]) == (GOLDENS / f"{name}.json").read_bytes()
 
 
+@pytest.mark.parametrize("path", sorted((GOLDENS / "earlier").glob("*.json")), ids=lambda path: path.stem)
+def test_what_an_earlier_release_wrote_is_read_for_ever(path: Path) -> None:
+    kind = DOCUMENTS[path.stem]
+    value = parse(kind, path.read_bytes())
+    assert parse(kind, dump(value)) == value
+
+
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_goldens_fit_the_published_schema(name: str) -> None:
     schema = json.loads((FOLDER / f"{name}.json").read_text())
