@@ -198,6 +198,10 @@ class KnowledgeReport(Report):
         return pack_name(self.workflow, self.profile, self.site_class)
 
 
+Evidence = AccuracyReport | LatencyReport | KnowledgeReport
+"""Any report about a bundle or a pack."""
+
+
 def now() -> datetime:
     """The present moment, UTC, without microseconds."""
     from datetime import UTC

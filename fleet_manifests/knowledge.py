@@ -6,6 +6,8 @@ It is bound to the retriever bundle whose queries its embeddings answer, and tra
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
@@ -76,6 +78,15 @@ class Relevance(Wire):
     intercept: float = 0.0
     weights: dict[str, float] = {}
     """By feature; `runtimes.knowledge.search` says what each feature is."""
+
+    def confidence(self, features: Mapping[str, float]) -> float:
+        """The probability that the first passage answers.
+
+        Raises:
+            KeyError: a feature that has a weight is missing.
+        """
+        score = self.intercept + sum(weight * features[name] for name, weight in self.weights.items())
+        return 1 / (1 + math.exp(-max(min(score, 500.0), -500.0)))
 
 
 class PackCase(Wire):

@@ -85,7 +85,7 @@ class PackRef(Wire):
 
 
 class Revocation(Wire):
-    """A bundle that must stop wherever it runs."""
+    """A bundle or knowledge pack that must stop wherever it runs; `bundle` is the digest of either."""
 
     bundle: Digest
     reason: str

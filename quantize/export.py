@@ -1,4 +1,8 @@
-"""Export a merged classifier to ONNX with optimum, and prove that the two agree.
+"""Export a merged model to ONNX with optimum, and prove that the two agree.
+
+A classifier gives `logits` [batch, classes]; a retriever gives `embedding` [batch, hidden], the mean
+of the token vectors divided by its length inside the graph, so that whatever runs the graph gets
+vectors of length 1 and parity is about what is compared in the end.
 
 optimum's TorchScript exporter is used: the attention fusion of ONNX Runtime recognizes the
 graph that it writes, and misses others without a word (recipes count what was fused).
@@ -22,26 +26,32 @@ if TYPE_CHECKING:
 
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
-COMPANIONS = (TOKENIZER, "labels.json", "arguments.json")
+ARGUMENTS = "arguments.json"
+COMPANIONS = (TOKENIZER, "labels.json", ARGUMENTS)
 """Files that travel with the graph from the merged model to the build."""
+OUTPUTS = {"classify": "logits", "retrieve": "embedding"}
+"""What a graph gives, by the task that `arguments.json` of the merged model names; no name: classify."""
 OPSET = 18
 TOLERANCE = 1e-4
+"""Largest difference of a logit, or of a component of a vector of length 1: 2e-7 was seen on all-MiniLM-L6-v2."""
 BATCH = 8
 """Texts of the padded batch that proves the attention mask is obeyed."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the exported model's logits are from torch's."""
+    """How far the exported model's output is from torch's."""
 
     texts: int
     max_difference: float
-    """Largest absolute difference of a logit, each text alone and unpadded."""
+    """Largest absolute difference of a number, each text alone and unpadded."""
     max_difference_padded: float
     """The same for half texts in one batch, padded in ONNX, alone in torch: the mask is obeyed."""
     tolerance: float
-    same_label: float
-    """Share of texts whose highest logit is the same."""
+    same_label: float | None = None
+    """Of a classifier: share of texts whose highest logit is the same."""
+    least_cosine: float | None = None
+    """Of a retriever: cosine between both vectors of the text where they differ most."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +75,21 @@ def export_onnx(
     tolerance: float = TOLERANCE,
     max_tokens: int = 256,
 ) -> ExportResult:
-    """Write `model.onnx` with inputs `input_ids`, `attention_mask` (int64 [batch, sequence]) and output `logits`.
+    """Write `model.onnx` with inputs `input_ids`, `attention_mask` (int64 [batch, sequence]) and one output.
+
+    The output is `logits` [batch, classes] of a classifier or `embedding` [batch, hidden] of a retriever,
+    as `arguments.json` of the merged model says.
 
     Args:
         merged: folder of the merged model, with `tokenizer.json`.
         out: a new or empty folder; it also gets the tokenizer, labels, arguments and `parity.json`.
-        load: makes the module from `merged`; its forward takes the two inputs and returns logits [batch, classes].
+        load: makes the module from `merged`; its forward takes the two inputs and returns the output.
         texts: real inputs on which torch and ONNX Runtime are compared.
-        tolerance: largest difference of a logit that is accepted.
+        tolerance: largest difference of a number that is accepted.
         max_tokens: where the tokenizer cuts a text.
 
     Raises:
-        DataError: no texts, no tokenizer, or a module that cannot be exported.
+        DataError: no texts, no tokenizer, an unknown task, or a module that cannot be exported.
         RefusedError: the exported model differs by more than the tolerance.
         StorageError: the disk is full or not writable.
         UsageError: `out` holds files already.
@@ -85,23 +98,40 @@ def export_onnx(
         raise DataError("texts: at least one is needed to compare the exported model with torch")
     if not (merged / TOKENIZER).is_file():
         raise DataError(f"{merged}: no {TOKENIZER}; merge the adapter again")
+    output = output_of(merged)
     inputs = _tokenize(merged / TOKENIZER, texts, max_tokens)
     module = load(merged).eval()
     with staged(out) as stage:
-        _export(module, stage / MODEL)
+        _export(module, stage / MODEL, output)
         try:
-            parity = _compare(module, stage / MODEL, inputs, tolerance)
+            parity = _compare(module, stage / MODEL, inputs, tolerance, output)
         except _run_errors() as exc:
             raise DataError(
                 f"{merged}: the model cannot be run on the given texts: {exc}; does it read {max_tokens} tokens?"
             ) from exc
-        _require(parity, merged)
+        _require(parity, merged, output)
         copy_present(COMPANIONS, merged, stage)
-        (stage / "parity.json").write_text(json.dumps(asdict(parity), indent=2, sort_keys=True) + "\n")
+        known = {name: value for name, value in asdict(parity).items() if value is not None}
+        (stage / "parity.json").write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
     return ExportResult(out, sha256_of(out / MODEL), (out / MODEL).stat().st_size, parity)
 
 
-def _export(module: torch.nn.Module, path: Path) -> None:
+def output_of(folder: Path) -> str:
+    """The output that the graph of a model folder has.
+
+    Raises:
+        DataError: `arguments.json` names a task that cannot be exported.
+    """
+    path = folder / ARGUMENTS
+    try:
+        task = json.loads(path.read_bytes()).get("task", "classify") if path.is_file() else "classify"
+        return OUTPUTS[task]
+    except (ValueError, AttributeError, KeyError, TypeError) as exc:
+        known = " or ".join(OUTPUTS)
+        raise DataError(f"{path}: task: {known} expected, found something else; merge the adapter again") from exc
+
+
+def _export(module: torch.nn.Module, path: Path, output: str) -> None:
     """Trace the module into an ONNX file.
 
     Raises:
@@ -118,12 +148,13 @@ def _export(module: torch.nn.Module, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TracerWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
-            export(_with_config(module, encoder.config), _onnx_config(encoder.config), path, opset=OPSET)
+            shell, description = _with_config(module, encoder.config, output), _onnx_config(encoder.config, output)
+            export(shell, description, path, opset=OPSET)
     except (RuntimeError, ValueError, TypeError) as exc:
         raise DataError(f"the merged model cannot be exported to ONNX: {exc}") from exc
 
 
-def _with_config(module: torch.nn.Module, config: Any) -> torch.nn.Module:
+def _with_config(module: torch.nn.Module, config: Any, output: str) -> torch.nn.Module:
     """The module in a shell that has what optimum looks for: a config, and an output with a name."""
     import torch
 
@@ -134,20 +165,20 @@ def _with_config(module: torch.nn.Module, config: Any) -> torch.nn.Module:
             self.config = config
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-            logits = self.module(input_ids=input_ids, attention_mask=attention_mask)
-            if not isinstance(logits, torch.Tensor):
-                raise TypeError(f"forward must return the logits as a tensor, it returns {type(logits).__name__}")
-            return {"logits": logits}
+            found = self.module(input_ids=input_ids, attention_mask=attention_mask)
+            if not isinstance(found, torch.Tensor):
+                raise TypeError(f"forward must return the {output} as a tensor, it returns {type(found).__name__}")
+            return {output: found}
 
     return Named()
 
 
-def _onnx_config(config: Any) -> Any:
+def _onnx_config(config: Any, output: str) -> Any:
     """optimum's description of our graph: two inputs, dynamic batch and sequence, one output."""
     from optimum.exporters.onnx.config import TextEncoderOnnxConfig
     from optimum.utils import NormalizedTextConfig
 
-    class Classifier(TextEncoderOnnxConfig):  # type: ignore[misc]
+    class Pooled(TextEncoderOnnxConfig):  # type: ignore[misc]
         NORMALIZED_CONFIG_CLASS = NormalizedTextConfig
 
         @property
@@ -157,9 +188,9 @@ def _onnx_config(config: Any) -> Any:
 
         @property
         def outputs(self) -> dict[str, dict[int, str]]:
-            return {"logits": {0: "batch"}}
+            return {output: {0: "batch"}}
 
-    return Classifier(config, task="text-classification")
+    return Pooled(config, task="text-classification")
 
 
 def _tokenize(path: Path, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
@@ -179,8 +210,10 @@ def _tokenize(path: Path, texts: Sequence[str], max_tokens: int) -> list[list[in
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def _compare(module: torch.nn.Module, path: Path, inputs: Sequence[Sequence[int]], tolerance: float) -> Parity:
-    """Logits of both, each text alone; and of the first halves of some texts as one padded batch."""
+def _compare(
+    module: torch.nn.Module, path: Path, inputs: Sequence[Sequence[int]], tolerance: float, output: str
+) -> Parity:
+    """The output of both, each text alone; and of the first halves of some texts as one padded batch."""
     import numpy as np
     import onnxruntime as ort
     import torch
@@ -188,14 +221,14 @@ def _compare(module: torch.nn.Module, path: Path, inputs: Sequence[Sequence[int]
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
-        return logits
+        found: np.ndarray = session.run([output], {"input_ids": ids, "attention_mask": mask})[0]
+        return found
 
     def run_torch(row: Sequence[int]) -> np.ndarray:
         ids = torch.tensor([row], dtype=torch.int64)
         with torch.inference_mode():
-            logits: np.ndarray = module(input_ids=ids, attention_mask=torch.ones_like(ids))[0].numpy()
-        return logits
+            found: np.ndarray = module(input_ids=ids, attention_mask=torch.ones_like(ids))[0].numpy()
+        return found
 
     alone = [np.array([row], np.int64) for row in inputs]
     ours = np.concatenate([run(ids, np.ones_like(ids)) for ids in alone])
@@ -203,12 +236,14 @@ def _compare(module: torch.nn.Module, path: Path, inputs: Sequence[Sequence[int]
     halves = [row[: (len(row) + 1) // 2] for row in inputs[:BATCH]]
     padded = run(*_padded(halves, max(map(len, inputs[:BATCH]))))
     unpadded = np.stack([run_torch(row) for row in halves])
+    classifies = output == OUTPUTS["classify"]
     return Parity(
         texts=len(inputs),
         max_difference=float(np.abs(ours - theirs).max()),
         max_difference_padded=float(np.abs(padded - unpadded).max()),
         tolerance=tolerance,
-        same_label=float((ours.argmax(1) == theirs.argmax(1)).mean()),
+        same_label=float((ours.argmax(1) == theirs.argmax(1)).mean()) if classifies else None,
+        least_cosine=None if classifies else float((ours * theirs).sum(1).min()),
     )
 
 
@@ -232,7 +267,7 @@ def _run_errors() -> tuple[type[Exception], ...]:
     return (IndexError, RuntimeError, ValueError, *runtime)
 
 
-def _require(parity: Parity, merged: Path) -> None:
+def _require(parity: Parity, merged: Path, output: str) -> None:
     """Refuse an export that does not compute what torch does; NaN compares as too large.
 
     Raises:
@@ -241,6 +276,6 @@ def _require(parity: Parity, merged: Path) -> None:
     for what, found in (("alone", parity.max_difference), ("padded", parity.max_difference_padded)):
         if not found <= parity.tolerance:
             raise RefusedError(
-                f"{merged}: the exported model's logits differ from torch's by {found:.3g} (texts {what}); "
+                f"{merged}: the {output} of the exported model differs from torch's by {found:.3g} (texts {what}); "
                 f"at most {parity.tolerance:.3g} is accepted. Look at the versions of torch and optimum"
             )

@@ -13,6 +13,8 @@ VNNI or dot product get weights of 7 bits (`reduce_range`), whose sums cannot ov
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -178,7 +180,8 @@ def _fuse_attention(path: Path, blocks: int) -> int:
     options.enable_bias_skip_layer_norm = False
     options.enable_embed_layer_norm = False
     options.enable_bias_gelu = False
-    optimized = optimize_model(str(path), model_type="bert", opt_level=0, optimization_options=options)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints where it cannot infer shapes, which it needs not
+        optimized = optimize_model(str(path), model_type="bert", opt_level=0, optimization_options=options)
     fused = int(optimized.get_fused_operator_statistics()["Attention"])
     if fused != blocks:
         return 0

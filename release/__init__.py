@@ -11,11 +11,17 @@ A build becomes a candidate: its files are laid out, signed by the builder, and 
     >>> (out / "accuracy.dsse.json").write_bytes(attest(report, keys["builder"]))
     >>> candidate = Candidate("exception_triage", profile, out, (out / "accuracy.dsse.json", ...))
 
+A knowledge pack is laid out, signed and measured the same way, apart from the bundle that searches it.
+
+    >>> assemble_pack(files, config, out)
+    >>> pack = PackCandidate("sop_assistant", profile, "warehouse", out, (out / "knowledge.dsse.json",))
+
 Candidates enter the channels through the gate, which verifies all of it again.
 
     >>> release.offer([candidate], workflows)
     >>> release.promote("canary", [candidate], workflows)
     >>> release.promote("stable", [candidate], workflows, managers=["alice", "bob"])
+    >>> release.promote("canary", [], {}, packs=[pack])
     >>> release.assign([assignment])
 
 What is published is static files that any TUF client can verify from `metadata/1.root.json`.
@@ -24,16 +30,20 @@ What is published is static files that any TUF client can verify from `metadata/
 from release.attest import attest, verify_evidence
 from release.bundles import assemble, open_bundle
 from release.keys import Keys, SigningKey
+from release.packs import assemble_pack, open_pack_folder
 from release.policy import Expiry, Policy
-from release.promotion import Candidate, Checked, admit, check_candidate
-from release.publish import Release, ReleaseStatus, RoleStatus
+from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
+from release.publish import Release
 from release.signing import sign_bundle
+from release.status import ReleaseStatus, RoleStatus
 
 __all__ = [
     "Candidate",
     "Checked",
+    "CheckedPack",
     "Expiry",
     "Keys",
+    "PackCandidate",
     "Policy",
     "Release",
     "ReleaseStatus",
@@ -41,9 +51,12 @@ __all__ = [
     "SigningKey",
     "admit",
     "assemble",
+    "assemble_pack",
     "attest",
     "check_candidate",
+    "check_pack",
     "open_bundle",
+    "open_pack_folder",
     "sign_bundle",
     "verify_evidence",
 ]

@@ -1,4 +1,4 @@
-"""Evidence as attestations: in-toto Test Result statements over a bundle digest, in DSSE.
+"""Evidence as attestations: in-toto Test Result statements over the digest of a bundle or pack, in DSSE.
 
 The report travels inside the statement, as the content of its one `configuration` entry,
 so that an envelope needs nothing beside it. Formats: in-toto Statement v1
@@ -19,8 +19,10 @@ from securesystemslib.signer import SSlibKey
 from fleet_manifests import (
     AccuracyReport,
     Descriptor,
+    Evidence,
     Gate,
     IntegrityError,
+    KnowledgeReport,
     LatencyReport,
     Verdict,
     Wire,
@@ -29,16 +31,13 @@ from fleet_manifests import (
     parse,
     worst,
 )
-from fleet_manifests.bundle import bundle_name
 from release.keys import SigningKey
 
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 KIND = "lading.evidence.kind"
-"""Annotation of an evidence descriptor: `accuracy` or `latency`."""
-
-Evidence = AccuracyReport | LatencyReport
+"""Annotation of an evidence descriptor: `accuracy`, `latency` or `knowledge`."""
 
 _RESULTS: dict[Verdict, Literal["PASSED", "WARNED", "FAILED"]] = {
     Verdict.PASS: "PASSED",
@@ -67,7 +66,7 @@ class _Outcome(Wire):
 
 
 class _Statement(Wire):
-    """An in-toto Statement about one bundle."""
+    """An in-toto Statement about one bundle or pack."""
 
     type: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")] = (
         "https://in-toto.io/Statement/v1"
@@ -93,11 +92,11 @@ class _Dsse(Wire):
 
 
 class _Kind(Wire):
-    kind: Literal["accuracy", "latency"]
+    kind: Literal["accuracy", "latency", "knowledge"]
 
 
 def attest(report: Evidence, key: SigningKey) -> bytes:
-    """Sign a report as evidence about the bundle that it names.
+    """Sign a report as evidence about the bundle or pack that it names.
 
     Returns:
         The DSSE envelope, JSON.
@@ -113,15 +112,15 @@ def attest(report: Evidence, key: SigningKey) -> bytes:
 
 
 def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence:
-    """Read the report in an envelope, if it is about that bundle and signed by that key.
+    """Read the report in an envelope, if it is about that bundle or pack and signed by that key.
 
     Args:
         envelope: the DSSE envelope.
         public_key: the builder's public key, PEM.
-        bundle: the bundle digest.
+        bundle: the digest of the bundle or pack.
 
     Raises:
-        IntegrityError: altered, signed by someone else, about another bundle, or contradicting itself.
+        IntegrityError: altered, signed by someone else, about something else, or contradicting itself.
     """
     payload = _verified_payload(envelope, public_key)
     statement = parse(_Statement, payload, where="evidence")
@@ -165,7 +164,7 @@ def _statement(report: Evidence) -> _Statement:
         failed=_names(report.gates, Verdict.FAIL),
     )
     subject = _Resource(
-        name=bundle_name(report.workflow, report.profile),
+        name=report.subject,
         digest={"sha256": report.bundle.removeprefix("sha256:")},
     )
     return _Statement(subject=(subject,), predicate=outcome)
@@ -177,10 +176,11 @@ def _names(gates: Iterable[Gate], verdict: Verdict) -> tuple[str, ...]:
 
 
 def _report(raw: bytes) -> Evidence:
-    """Read a report of either kind."""
-    kinds: dict[str, type[AccuracyReport] | type[LatencyReport]] = {
+    """Read a report of any kind."""
+    kinds: dict[str, type[AccuracyReport] | type[LatencyReport] | type[KnowledgeReport]] = {
         "accuracy": AccuracyReport,
         "latency": LatencyReport,
+        "knowledge": KnowledgeReport,
     }
     return parse(kinds[parse(_Kind, raw, where="evidence").kind], raw, where="evidence")
 
@@ -189,8 +189,7 @@ def _require_consistent(report: Evidence) -> None:
     """Refuse a verdict that the report's own gates do not carry."""
     if (carried := worst(gate.verdict for gate in report.gates)) is not report.verdict:
         raise IntegrityError(
-            f"{report.kind} report of {report.workflow} on {report.profile}: says {report.verdict}, "
-            f"its gates say {carried}"
+            f"{report.kind} report of {report.subject}: says {report.verdict}, its gates say {carried}"
         )
 
 

@@ -2,7 +2,7 @@
 
 Nothing here is trusted by a site, which finds every blob through the signed manifest. It
 lets ordinary registry tools read and copy the tree. Signature and evidence are attached
-to their bundle as referrers (OCI 1.1 `subject`).
+to their bundle or pack as referrers (OCI 1.1 `subject`).
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ class _Referrer(Wire):
     subject: Descriptor
 
 
-def bundle_entry(bundle: BundleRef) -> IndexEntry:
-    """The entry of a bundle, with a reference name by which tools can ask for it."""
-    short = bundle.digest.removeprefix("sha256:")[:12]
+def artifact_entry(artifact: BundleRef) -> IndexEntry:
+    """The entry of a bundle or pack, with a reference name by which tools can ask for it."""
+    short = artifact.digest.removeprefix("sha256:")[:12]
     return IndexEntry(
         media_type=MANIFEST_TYPE,
-        digest=bundle.digest,
-        size=bundle.manifest.size,
-        annotations={REF_NAME: f"{bundle.name}.{short}"},
+        digest=artifact.digest,
+        size=artifact.manifest.size,
+        annotations={REF_NAME: f"{artifact.name}.{short}"},
         artifact_type=ARTIFACT_TYPE,
     )
 
 
-def referrer(bundle: BundleRef, blob: Descriptor) -> tuple[bytes, IndexEntry]:
-    """The manifest that attaches a signature or evidence to its bundle, and its entry."""
-    manifest = _Referrer(artifact_type=blob.media_type, layers=(blob,), subject=bundle.manifest)
+def referrer(artifact: BundleRef, blob: Descriptor) -> tuple[bytes, IndexEntry]:
+    """The manifest that attaches a signature or evidence to its bundle or pack, and its entry."""
+    manifest = _Referrer(artifact_type=blob.media_type, layers=(blob,), subject=artifact.manifest)
     raw = dump(manifest)
     entry = IndexEntry(media_type=MANIFEST_TYPE, digest=digest_of(raw), size=len(raw), artifact_type=blob.media_type)
     return raw, entry

@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
-from fleet_manifests import BaseRef, FleetManifest, HardwareProfile, UsageError, WorkflowEntry
-from fleet_manifests.manifest import BuildEntry, Channel
+from fleet_manifests import (
+    BaseRef,
+    FleetManifest,
+    HardwareProfile,
+    RefusedError,
+    Task,
+    UsageError,
+    Verdict,
+    WorkflowEntry,
+)
+from fleet_manifests.manifest import BuildEntry, Channel, PackRef
 from release.policy import Policy
-from release.promotion import Checked
+from release.promotion import Checked, CheckedPack, PackCandidate
 
 
 def compose(
@@ -17,6 +26,7 @@ def compose(
     checked: Sequence[Checked],
     workflows: Mapping[str, WorkflowEntry],
     *,
+    packs: Sequence[CheckedPack] = (),
     current: FleetManifest | None,
     first_version: int,
     policy: Policy,
@@ -25,12 +35,14 @@ def compose(
     """The manifest of a channel after a promotion.
 
     What is not given stays: other workflows, builds of a given workflow for other profiles,
-    knowledge and context packs, revocations. A workflow without any build is left out.
+    knowledge packs of other site classes, context packs, revocations. A workflow without any
+    build is left out, and so is a knowledge pack whose retriever is no longer the bundle of its build.
 
     Args:
         channel: the channel.
         checked: candidates that were admitted.
         workflows: what holds for each workflow, without builds; every candidate's is among them.
+        packs: knowledge packs that were admitted.
         current: the channel's published manifest, or None.
         first_version: the version where nothing is published; at or above any that ever was.
         policy: lifetimes and limits.
@@ -38,6 +50,7 @@ def compose(
 
     Raises:
         UsageError: a candidate's workflow is not described.
+        RefusedError: a retriever would enter `canary` or `stable` without knowledge to search.
     """
     if missing := sorted({one.candidate.workflow for one in checked} - set(workflows)):
         raise UsageError(f"workflow {missing[0]} has a candidate but is not described; pass its entry")
@@ -50,7 +63,7 @@ def compose(
     base = current or FleetManifest(
         channel=cast(Channel, channel), version=first_version, issued=issued, expires=issued + policy.lifetime(channel)
     )
-    return base.model_copy(
+    manifest = base.model_copy(
         update={
             "version": current.version + 1 if current else first_version,
             "issued": issued,
@@ -59,14 +72,83 @@ def compose(
             "minimum_agent": policy.minimum_agent,
             "profiles": {name: profile for name, profile in sorted(profiles.items()) if name in used},
             "workflows": entries,
+            "knowledge_packs": _packs(current.knowledge_packs if current else (), packs, entries),
         }
     )
+    if channel != "candidates":
+        _require_knowledge(manifest, checked)
+    return manifest
+
+
+def partner(
+    pack: PackCandidate, checked: Sequence[Checked], current: FleetManifest | None
+) -> tuple[str, HardwareProfile] | None:
+    """What a pack must be bound to: the bundle of its workflow and profile, and that profile as the channel has it.
+
+    Args:
+        pack: the pack.
+        checked: candidates that enter with it.
+        current: the channel's published manifest, or None.
+
+    Returns:
+        The bundle's digest and the profile, or None where there is no such build.
+    """
+    wanted = pack.workflow, pack.profile.name
+    for one in checked:
+        if (one.candidate.workflow, one.candidate.profile.name) == wanted and one.entry is not None:
+            return one.entry.bundle.digest, one.candidate.profile
+    entry = current.workflows.get(pack.workflow) if current else None
+    build = entry.builds.get(pack.profile.name) if entry else None
+    return (build.bundle.digest, current.profiles[pack.profile.name]) if current and build else None
 
 
 def same_content(one: FleetManifest, other: FleetManifest) -> bool:
     """Whether two manifests say the same, whatever their version and dates."""
     dated = {"version": 1, "issued": one.issued, "expires": one.expires}
     return one.model_copy(update=dated) == other.model_copy(update=dated)
+
+
+def _packs(
+    before: Sequence[PackRef], checked: Sequence[CheckedPack], workflows: Mapping[str, WorkflowEntry]
+) -> tuple[PackRef, ...]:
+    """The knowledge packs: those that stay and those that are new, as far as they fit the builds."""
+    fresh = [one.ref for one in checked if one.ref is not None]
+    replaced = {(pack.workflow, pack.profile, site_class) for pack in fresh for site_class in pack.site_classes}
+    kept = []
+    for pack in before:
+        left = tuple(one for one in pack.site_classes if (pack.workflow, pack.profile, one) not in replaced)
+        if left:
+            kept.append(pack.model_copy(update={"site_classes": left}))
+    return tuple(sorted((pack for pack in (*kept, *fresh) if _fits(pack, workflows)), key=lambda pack: pack.name))
+
+
+def _fits(pack: PackRef, workflows: Mapping[str, WorkflowEntry]) -> bool:
+    """Whether a pack is bound to the bundle of its build."""
+    entry = workflows.get(pack.workflow or "")
+    build = entry.builds.get(pack.profile or "") if entry else None
+    return build is not None and build.bundle.digest == pack.retriever
+
+
+def _require_knowledge(manifest: FleetManifest, checked: Sequence[Checked]) -> None:
+    """Refuse a retriever that would have nothing to search.
+
+    Raises:
+        RefusedError: with every candidate that has no pack.
+    """
+    bound = {pack.retriever for pack in manifest.knowledge_packs}
+    bare = sorted(
+        one.candidate.name
+        for one in checked
+        if one.entry is not None
+        and manifest.workflows[one.candidate.workflow].task is Task.RETRIEVE
+        and one.entry.verdict is Verdict.PASS
+        and one.entry.bundle.digest not in bound
+    )
+    if bare:
+        raise RefusedError(
+            f"refused for {manifest.channel}: {', '.join(bare)}: a retriever enters with knowledge to search, and no "
+            "pack is bound to this bundle; make its packs, measure them and promote them with it"
+        )
 
 
 def _workflow(

@@ -1,16 +1,14 @@
 """The gate: what a candidate must show to enter a channel. It believes nothing that it has not recomputed.
 
-`check_candidate` reads everything again from disk (files, signature, evidence) and says point by
-point what holds. `admit` decides on that alone and refuses with every reason at once.
+`check_candidate` and `check_pack` read everything again from disk (files, signature, evidence) and say
+point by point what holds. `admit` decides on that alone and refuses with every reason at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from fleet_manifests import (
     BaseRef,
@@ -18,22 +16,22 @@ from fleet_manifests import (
     Gate,
     HardwareProfile,
     IntegrityError,
-    Measurement,
+    KnowledgeReport,
     OciManifest,
+    PackConfig,
     RefusedError,
     Verdict,
     worst,
 )
-from fleet_manifests.bundle import SIGNATURE_TYPE, BundleConfig, BundleRef, bundle_name
-from fleet_manifests.manifest import BuildEntry
-from fleet_manifests.signature import verify_bundle
-from fleet_manifests.wire import digest_of
-from release.attest import Evidence, evidence_descriptor, verify_evidence
-from release.bundles import CONFIG_FILE, MANIFEST_FILE, manifest_descriptor, open_bundle
-from release.signing import SIGNATURE_FILE
+from fleet_manifests.bundle import BundleConfig, BundleRef, bundle_name
+from fleet_manifests.knowledge import PACK_FILE, pack_name
+from fleet_manifests.manifest import BuildEntry, PackRef
+from release.bundles import open_bundle
+from release.checks import Blob, Proof, attempt, blobs_of, proofs, reference, said, signed
+from release.packs import open_pack_folder
 
 KINDS = ("accuracy", "latency")
-T = TypeVar("T")
+KNOWLEDGE = "knowledge"
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,25 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class PackCandidate:
+    """A signed knowledge pack and its evidence, as they lie on disk."""
+
+    workflow: str
+    profile: HardwareProfile
+    """The profile whose retriever the pack is bound to."""
+    site_class: str
+    folder: Path
+    """What `assemble_pack` and `sign_bundle` made: `<name>/`, manifest.json, config.json, model.sig."""
+    evidence: tuple[Path, ...] = ()
+    """DSSE envelopes; one, of kind `knowledge`."""
+
+    @property
+    def name(self) -> str:
+        """The pack's name."""
+        return pack_name(self.workflow, self.profile.name, self.site_class)
+
+
+@dataclass(frozen=True)
 class Checked:
     """What was found of a candidate."""
 
@@ -63,13 +80,43 @@ class Checked:
     entry: BuildEntry | None = None
     """How a manifest names it; None where the bundle itself does not hold."""
     base: BaseRef | None = None
-    blobs: tuple[tuple[Path, Descriptor], ...] = field(default=(), repr=False)
+    blobs: tuple[Blob, ...] = field(default=(), repr=False)
     """Every blob that the entry leads to, and the file that holds it."""
 
     @property
     def verdict(self) -> Verdict:
         """All points together."""
         return worst(gate.verdict for gate in self.gates)
+
+    @property
+    def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:
+        """The bundle and what is attached to it; None where it does not hold."""
+        return None if self.entry is None else (self.entry.bundle, self.entry.evidence)
+
+
+@dataclass(frozen=True)
+class CheckedPack:
+    """What was found of a pack."""
+
+    candidate: PackCandidate
+    gates: tuple[Gate, ...]
+    """Points of the check; only those that fail say that something is wrong with the pack."""
+    ref: PackRef | None = None
+    """How a manifest names it; None where the pack itself does not hold."""
+    artifact: BundleRef | None = None
+    """The same as OCI tools see it."""
+    blobs: tuple[Blob, ...] = field(default=(), repr=False)
+    """Every blob that the reference leads to, and the file that holds it."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """All points together."""
+        return worst(gate.verdict for gate in self.gates)
+
+    @property
+    def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:
+        """The pack and what is attached to it; None where it does not hold."""
+        return None if self.artifact is None or self.ref is None else (self.artifact, self.ref.evidence)
 
 
 def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
@@ -80,30 +127,62 @@ def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
         public_key: the builder's public key, PEM.
     """
     gates: list[Gate] = []
-    bundle = _attempt(gates, "bundle", lambda: _bundle(candidate))
-    if bundle is None or _attempt(gates, "signature", lambda: _signature(candidate, public_key)) is None:
+    bundle = attempt(gates, "bundle", lambda: _bundle(candidate))
+    if bundle is None or not signed(gates, candidate.folder, candidate.name, public_key):
         return Checked(candidate, tuple(gates))
     manifest, config = bundle
-    evidence: list[tuple[Path, Descriptor, Evidence]] = []
-    for path in candidate.evidence:
-        if (found := _attempt(gates, "evidence", partial(_evidence, path, public_key, manifest.digest))) is not None:
-            evidence.append((path, *found))
-    gates += [_verdict(kind, candidate, [report for _, _, report in evidence]) for kind in KINDS]
+    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    reports = [report for _, _, report in evidence]
+    gates += [said(kind, candidate.name, candidate.profile, reports) for kind in KINDS]
+    ref = reference(candidate.folder, manifest)
     entry = BuildEntry(
-        bundle=_reference(candidate, manifest),
+        bundle=ref,
         defer_threshold=config.calibration.defer_threshold,
         verdict=worst(gate.verdict for gate in gates),
-        evidence=tuple(sorted((blob for _, blob, _ in evidence), key=lambda blob: blob.digest)),
+        evidence=_attached(evidence),
     )
-    blobs = _blobs(candidate, manifest, entry) + [(path, blob) for path, blob, _ in evidence]
-    return Checked(candidate, tuple(gates), entry, config.base, tuple(blobs))
+    return Checked(candidate, tuple(gates), entry, config.base, blobs_of(candidate.folder, manifest, ref, evidence))
 
 
-def admit(checked: Sequence[Checked], channel: str) -> None:
-    """Decide whether candidates may enter a channel: `candidates` takes what has no `fail`, the others only `pass`.
+def check_pack(candidate: PackCandidate, public_key: bytes, *, retriever: str) -> CheckedPack:
+    """Verify a knowledge pack from its bytes.
+
+    Args:
+        candidate: what to check.
+        public_key: the builder's public key, PEM.
+        retriever: digest of the bundle that will search it: that of the pack's workflow and profile.
+    """
+    gates: list[Gate] = []
+    pack = attempt(gates, "pack", lambda: _pack(candidate))
+    if pack is None or not signed(gates, candidate.folder, candidate.name, public_key):
+        return CheckedPack(candidate, tuple(gates))
+    manifest, config = pack
+    attempt(gates, "retriever", lambda: _bound(config, retriever))
+    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    gates.append(_knowledge(candidate, config, evidence))
+    artifact = reference(candidate.folder, manifest)
+    ref = PackRef(
+        name=candidate.name,
+        blob=artifact.manifest,
+        site_classes=(candidate.site_class,),
+        retriever=config.retriever,
+        workflow=candidate.workflow,
+        profile=candidate.profile.name,
+        signature=artifact.signature,
+        data_class=config.data_class,
+        verdict=worst(gate.verdict for gate in gates),
+        evidence=_attached(evidence),
+    )
+    return CheckedPack(candidate, tuple(gates), ref, artifact, blobs_of(candidate.folder, manifest, artifact, evidence))
+
+
+def admit(checked: Sequence[Checked | CheckedPack], channel: str) -> None:
+    """Decide whether bundles and packs may enter a channel.
+
+    `candidates` takes what has no `fail`, the others only `pass`.
 
     Raises:
-        RefusedError: with the reasons of every candidate that may not.
+        RefusedError: with the reasons of each that may not.
     """
     reasons = []
     for one in checked:
@@ -116,17 +195,6 @@ def admit(checked: Sequence[Checked], channel: str) -> None:
         raise RefusedError(f"refused for {channel}:\n  " + "\n  ".join(reasons))
 
 
-def _attempt(gates: list[Gate], name: str, step: Callable[[], T]) -> T | None:
-    """Take a step that holds or raises, and write down which."""
-    try:
-        result = step()
-    except IntegrityError as exc:
-        gates.append(Gate(name=name, verdict=Verdict.FAIL, reason=str(exc)))
-        return None
-    gates.append(Gate(name=name, verdict=Verdict.PASS, reason="verified"))
-    return result
-
-
 def _bundle(candidate: Candidate) -> tuple[OciManifest, BundleConfig]:
     """Recompute every digest of the bundle; it must be the one that the candidate is said to be."""
     manifest, config = open_bundle(candidate.folder)
@@ -137,65 +205,35 @@ def _bundle(candidate: Candidate) -> tuple[OciManifest, BundleConfig]:
     return manifest, config
 
 
-def _signature(candidate: Candidate, public_key: bytes) -> bool:
-    """Verify the signature as a site does."""
-    folder = candidate.folder
-    verify_bundle(folder / candidate.name, folder / SIGNATURE_FILE, public_key, name=candidate.name)
+def _pack(candidate: PackCandidate) -> tuple[OciManifest, PackConfig]:
+    """Recompute every digest of the pack; it must be the one that the candidate is said to be."""
+    manifest, config = open_pack_folder(candidate.folder)
+    found = config.workflow, config.profile, config.site_class
+    if found != (candidate.workflow, candidate.profile.name, candidate.site_class):
+        raise IntegrityError(f"holds pack {config.workflow} on {config.profile} for {config.site_class}")
+    return manifest, config
+
+
+def _bound(config: PackConfig, retriever: str) -> bool:
+    """Whether the pack's embeddings are of the retriever that will search it."""
+    if config.retriever != retriever:
+        raise IntegrityError(
+            f"{PACK_FILE} is bound to retriever {config.retriever}, the build's bundle is {retriever}; "
+            "make the pack anew"
+        )
     return True
 
 
-def _evidence(path: Path, public_key: bytes, bundle: str) -> tuple[Descriptor, Evidence]:
-    """Verify one envelope."""
-    try:
-        raw = path.read_bytes()
-    except OSError as exc:
-        raise IntegrityError(f"{path}: {exc.strerror}") from exc
-    report = verify_evidence(raw, public_key, bundle)
-    return evidence_descriptor(raw, report), report
+def _knowledge(candidate: PackCandidate, config: PackConfig, evidence: Sequence[Proof]) -> Gate:
+    """What was measured of the pack, and that it was measured with its own retriever."""
+    reports = [report for _, _, report in evidence]
+    for report in reports:
+        if isinstance(report, KnowledgeReport) and report.retriever != config.retriever:
+            reason = f"was measured with retriever {report.retriever}, the pack is bound to {config.retriever}"
+            return Gate(name=KNOWLEDGE, verdict=Verdict.FAIL, reason=reason)
+    return said(KNOWLEDGE, candidate.name, candidate.profile, reports)
 
 
-def _verdict(kind: str, candidate: Candidate, reports: Sequence[Evidence]) -> Gate:
-    """What the evidence of one kind says, and whether it may say so."""
-    found = [report for report in reports if report.kind == kind]
-    if not found:
-        return Gate(name=kind, verdict=Verdict.INCONCLUSIVE, reason="there is no evidence; measure the bundle first")
-    if len(found) > 1:
-        return Gate(name=kind, verdict=Verdict.FAIL, reason=f"there are {len(found)} reports; give the one that counts")
-    report = found[0]
-    if bundle_name(report.workflow, report.profile) != candidate.name:
-        reason = f"the report is about {report.workflow} on {report.profile}"
-        return Gate(name=kind, verdict=Verdict.FAIL, reason=reason)
-    if report.verdict is Verdict.PASS:
-        return _measured(kind, candidate.profile, report)
-    said = [gate.reason for gate in report.gates if gate.verdict is not Verdict.PASS]
-    return Gate(name=kind, verdict=report.verdict, reason="; ".join(said) or f"the verdict is {report.verdict}")
-
-
-def _measured(kind: str, profile: HardwareProfile, report: Evidence) -> Gate:
-    """A `pass` counts only where it was measured on hardware of the profile."""
-    if report.measurement is not Measurement.MEASURED:
-        reason = f"says pass, but was {report.measurement}, not measured"
-        return Gate(name=kind, verdict=Verdict.FAIL, reason=reason)
-    wanted = profile if kind == "latency" else profile.model_copy(update={"cores": 1, "memory_mb": 64})
-    if why := wanted.mismatch(report.machine.host):
-        return Gate(name=kind, verdict=Verdict.FAIL, reason=f"says pass, but the machine does not match: {why}")
-    return Gate(name=kind, verdict=Verdict.PASS, reason=f"measured on {report.machine.host.cpu_model}")
-
-
-def _reference(candidate: Candidate, manifest: OciManifest) -> BundleRef:
-    """How a manifest points to the bundle."""
-    raw = (candidate.folder / SIGNATURE_FILE).read_bytes()
-    signature = Descriptor(media_type=SIGNATURE_TYPE, digest=digest_of(raw), size=len(raw))
-    return BundleRef(name=candidate.name, manifest=manifest_descriptor(manifest), signature=signature)
-
-
-def _blobs(candidate: Candidate, manifest: OciManifest, entry: BuildEntry) -> list[tuple[Path, Descriptor]]:
-    """The bundle's own blobs."""
-    folder = candidate.folder
-    layers = [(folder / candidate.name / layer.path, layer) for layer in manifest.layers]
-    return [
-        *layers,
-        (folder / CONFIG_FILE, manifest.config),
-        (folder / MANIFEST_FILE, entry.bundle.manifest),
-        (folder / SIGNATURE_FILE, entry.bundle.signature),
-    ]
+def _attached(evidence: Sequence[Proof]) -> tuple[Descriptor, ...]:
+    """The evidence as a manifest lists it."""
+    return tuple(sorted((blob for _, blob, _ in evidence), key=lambda blob: blob.digest))

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import AwareDatetime
-
-from fleet_manifests import Assignment, FleetManifest, RefusedError, UsageError, Wire, WorkflowEntry, dump, parse
+from fleet_manifests import (
+    Assignment,
+    FleetManifest,
+    Gate,
+    RefusedError,
+    UsageError,
+    Verdict,
+    WorkflowEntry,
+    dump,
+    parse,
+)
 from fleet_manifests.evidence import now as utc_now
 from release import layout, roles
+from release.edit import Edit
 from release.keys import BUILDER, Keys
-from release.manifests import compose, same_content
+from release.manifests import compose, partner, same_content
 from release.policy import Policy
-from release.promotion import Candidate, Checked, admit, check_candidate
-from release.repository import Edit, Repository
+from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
+from release.repository import Repository
 from release.state import State
-
-
-class RoleStatus(Wire):
-    """One TUF role of the release."""
-
-    role: str
-    version: int
-    expires: AwareDatetime
-    expired: bool
-    due: bool
-    """Less than half of its lifetime is left."""
-
-
-class ReleaseStatus(Wire):
-    """What is published."""
-
-    release: int
-    """Number of the release: the timestamp's version."""
-    roles: tuple[RoleStatus, ...]
-    channels: dict[str, FleetManifest]
-    sites: tuple[str, ...]
-
-    @property
-    def expired(self) -> tuple[str, ...]:
-        """Roles whose metadata sites refuse by now."""
-        return tuple(role.role for role in self.roles if role.expired)
+from release.status import ReleaseStatus, RoleStatus
 
 
 class Release:
@@ -80,13 +65,18 @@ class Release:
         self.repository.create()
         return True
 
-    def offer(self, candidates: Sequence[Candidate], workflows: Mapping[str, WorkflowEntry]) -> FleetManifest:
+    def offer(
+        self,
+        candidates: Sequence[Candidate],
+        workflows: Mapping[str, WorkflowEntry],
+        packs: Sequence[PackCandidate] = (),
+    ) -> FleetManifest:
         """Put candidates into the `candidates` channel, where devices measure them. Nothing with a `fail` enters.
 
         Raises:
-            RefusedError: a candidate does not hold, with every reason.
+            RefusedError: a candidate or pack does not hold, with every reason.
         """
-        return self._publish("candidates", candidates, workflows, ())
+        return self._publish("candidates", candidates, workflows, (), packs)
 
     def promote(
         self,
@@ -94,20 +84,26 @@ class Release:
         candidates: Sequence[Candidate],
         workflows: Mapping[str, WorkflowEntry],
         managers: Sequence[str] = (),
+        packs: Sequence[PackCandidate] = (),
     ) -> FleetManifest:
         """Put candidates into `canary` or `stable`; what the channel holds besides stays.
+
+        Packs may come with their retriever, or alone to a retriever that the channel has: then
+        nothing else changes. A pack replaces the one of its workflow, profile and site class.
 
         Args:
             channel: `canary` or `stable`.
             candidates: what to promote; each must hold in every point, with verdict `pass`.
             workflows: what holds for each workflow, without builds.
             managers: the release managers who approve; `stable` needs a threshold of different ones.
+            packs: knowledge packs to promote; each must hold in every point, with verdict `pass`.
 
         Returns:
             The published manifest; the current one where nothing changes.
 
         Raises:
-            RefusedError: a candidate does not hold, or too few managers approve.
+            RefusedError: a candidate or pack does not hold, a retriever would have nothing to search,
+                or too few managers approve.
             UsageError: no such channel, someone is not a release manager, a workflow is not described.
             IntegrityError: the published tree is not what was signed.
             StorageError: the tree cannot be written, or another publisher is at work.
@@ -118,7 +114,7 @@ class Release:
             roles.require_managers(managers, self.policy, self.keys)
         elif managers:
             raise UsageError(f"{channel} is signed by the builder; it takes no approval by {', '.join(managers)}")
-        return self._publish(channel, candidates, workflows, managers)
+        return self._publish(channel, candidates, workflows, managers, packs)
 
     def assign(self, assignments: Sequence[Assignment], *, remove: Collection[str] = ()) -> tuple[Assignment, ...]:
         """Publish who gets what. Versions are given here; an assignment that says nothing new keeps its own.
@@ -184,25 +180,29 @@ class Release:
         candidates: Sequence[Candidate],
         workflows: Mapping[str, WorkflowEntry],
         managers: Sequence[str],
+        packs: Sequence[PackCandidate],
     ) -> FleetManifest:
         """Check, admit, and publish the channel's next manifest, unless it would say nothing new."""
         public_key = self.keys[BUILDER].public_pem
         checked = [check_candidate(candidate, public_key) for candidate in candidates]
-        admit(checked, channel)
         name, moment = f"{channel}/manifest.json", self.now()
         with self.repository.edit(managers=managers) as edit:
             signed = edit.state.targets(channel).signed
             current = _manifest(edit.state, channel)
+            knowledge = [_check_pack(pack, public_key, channel, checked, current) for pack in packs]
+            entering: list[Checked | CheckedPack] = [*checked, *knowledge]
+            admit(entering, channel)
             manifest = compose(
                 channel,
                 checked,
                 workflows,
+                packs=knowledge,
                 current=current,
                 first_version=signed.version,
                 policy=self.policy,
                 issued=moment,
             )
-            for one in checked:
+            for one in entering:
                 _store(edit, one)
             if current and same_content(manifest, current) and not self.repository.due(channel, signed.expires, moment):
                 return current
@@ -226,17 +226,31 @@ class Release:
         return fresh
 
 
-def _store(edit: Edit, checked: Checked) -> None:
-    """Publish a candidate's blobs, and list them for OCI tools."""
-    entry = checked.entry
-    if entry is None:
+def _check_pack(
+    pack: PackCandidate, public_key: bytes, channel: str, checked: Sequence[Checked], current: FleetManifest | None
+) -> CheckedPack:
+    """Check a pack against the build that it will be searched with."""
+    if (found := partner(pack, checked, current)) is None:
+        reason = (
+            f"no build of {pack.workflow} for profile {pack.profile.name} is in {channel} or enters with the pack; "
+            "promote the retriever too"
+        )
+        return CheckedPack(pack, (Gate(name="retriever", verdict=Verdict.FAIL, reason=reason),))
+    retriever, profile = found
+    return check_pack(replace(pack, profile=profile), public_key, retriever=retriever)
+
+
+def _store(edit: Edit, checked: Checked | CheckedPack) -> None:
+    """Publish the blobs of a bundle or pack, and list them for OCI tools."""
+    if checked.published is None:
         return
+    ref, evidence = checked.published
     for path, blob in checked.blobs:
         edit.blob(path, blob)
     edit.blob(layout.EMPTY, layout.EMPTY_BLOB)
-    edit.offer(layout.bundle_entry(entry.bundle))
-    for attached in (entry.bundle.signature, *entry.evidence):
-        raw, listed = layout.referrer(entry.bundle, attached)
+    edit.offer(layout.artifact_entry(ref))
+    for attached in (ref.signature, *evidence):
+        raw, listed = layout.referrer(ref, attached)
         edit.blob(raw, listed)
         edit.offer(listed)
 

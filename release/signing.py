@@ -1,37 +1,39 @@
-"""Signing a bundle with OpenSSF Model Signing, strictly, and verifying it the way a site does."""
+"""Signing a bundle or pack with OpenSSF Model Signing, strictly, and verifying it the way a site does."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-from fleet_manifests import IntegrityError, StorageError
+from fleet_manifests import IntegrityError, OciManifest, StorageError
+from fleet_manifests.knowledge import PACK_FILE
 from fleet_manifests.signature import strict_hashing, verify_bundle
-from release.bundles import open_bundle, title
+from release.artifacts import holds, title
+from release.bundles import open_bundle
 from release.keys import SigningKey
+from release.packs import open_pack_folder
 
 SIGNATURE_FILE = "model.sig"
 
 
 def sign_bundle(out: Path, key: SigningKey) -> Path:
-    """Sign an assembled bundle; a signature by the same key that still holds is kept.
+    """Sign an assembled bundle or pack; a signature by the same key that still holds is kept.
 
     ECDSA draws a fresh nonce, so signing anew would change the signature's digest and with
     it every manifest that names it.
 
     Args:
-        out: the folder that `assemble` made.
+        out: the folder that `assemble` or `assemble_pack` made.
         key: the builder's key.
 
     Returns:
         The signature, `OUT/model.sig`, beside the signed folder and never inside it.
 
     Raises:
-        IntegrityError: the bundle is not what its manifest says, or the new signature does not verify.
+        IntegrityError: the artifact is not what its manifest says, or the new signature does not verify.
         StorageError: the signature cannot be written.
     """
-    manifest, _ = open_bundle(out)
-    name, public = title(manifest), key.public_pem
+    name, public = title(_opened(out)), key.public_pem
     signature = out / SIGNATURE_FILE
     if signature.exists():
         try:
@@ -49,6 +51,12 @@ def sign_bundle(out: Path, key: SigningKey) -> Path:
     except OSError as exc:
         raise StorageError(f"{signature}: cannot be written: {exc.strerror}") from exc
     return signature
+
+
+def _opened(out: Path) -> OciManifest:
+    """The OCI manifest of an artifact of either kind, every digest recomputed."""
+    manifest, _ = open_pack_folder(out) if holds(out, PACK_FILE) else open_bundle(out)
+    return manifest
 
 
 def _sign(folder: Path, signature: Path, key: SigningKey) -> None:

@@ -28,6 +28,10 @@ OnceOption = Annotated[
     str | None, typer.Option("--from", help="Another copy of the same tree, this once: a folder or a USB stick.")
 ]
 SiteOption = Annotated[str, typer.Option("--site", help="Name of this site in the fleet.")]
+PackKeyOption = Annotated[
+    Path | None,
+    typer.Option("--pack-key-file", help="File with the secret key of this site's class; opens encrypted packs."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 VersionOption = Annotated[bool, typer.Option("--version", help="Print the version.")]
 
@@ -45,11 +49,13 @@ def show_version(name: str, wanted: bool) -> None:
         raise typer.Exit
 
 
-def enroll(state: Path, root: Path, source: str, site: str, kind: Literal["edge", "central"]) -> None:
+def enroll(
+    state: Path, root: Path, source: str, site: str, kind: Literal["edge", "central"], pack_key: Path | None
+) -> None:
     """Make a folder the state of a site and say what comes next."""
     from runtimes import sync
 
-    enrolment = sync.enroll(state, root=root, source=source, site=site, kind=kind)
+    enrolment = sync.enroll(state, root=root, source=source, site=site, kind=kind, pack_key=pack_key)
     typer.echo(f"{enrolment.site}: enrolled with root {enrolment.root[:19]}, source {enrolment.source}; next: sync")
 
 

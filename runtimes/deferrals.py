@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from fleet_manifests import Name, Wire
+from runtimes.knowledge.answers import CitedPassage
 
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 """Chosen by the caller or by the site; with the site's name it is the idempotency key of a delivery."""
@@ -46,6 +47,8 @@ class Deferral(Wire):
 
     schema_version: Literal[1] = 1
     site: Name
+    site_class: Name | None = None
+    """What a library may answer depends on it: procedures are for classes of sites."""
     id: RequestId
     workflow: Name
     asked: AwareDatetime
@@ -70,6 +73,8 @@ class CentralAnswer(Wire):
     status: Literal["answered", "human", "recorded"]
     """`human`: a person will answer. `recorded`: there was no text, so nobody can."""
     label: str | None = None
+    passages: tuple[CitedPassage, ...] = ()
+    """Of a library, verbatim: the answer first, then what disagrees with it."""
     confidence: Confidence | None = None
     reason: str
     produced_by: ProducedBy

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from fleet_manifests import IntegrityError
+from fleet_manifests import IntegrityError, Passage
 from runtimes.problems import NotFoundError, TooLargeError, UnavailableError
-from runtimes.sync.active import ACTIVE_FILE, CURRENT, Active, ActiveWorkflow, bundle_folder, load_active
+from runtimes.sync.active import ACTIVE_FILE, CURRENT, Active, ActiveWorkflow, bundle_folder, load_active, pack_folder
+from runtimes.sync.site import PACK_KEY_FILE
 
 if TYPE_CHECKING:
-    from runtimes.engine import Answer, Engine
+    from runtimes.engine import Answer, Embedder, Engine
+    from runtimes.knowledge import Found, Pack
 
 Stamp = tuple[str, int, int] | None
+Held = tuple["Engine | Embedder | Pack", threading.Lock]
+"""What is in memory, and the lock that holds it to one inference at a time."""
 
 
 class Serving:
     """The active version of a state folder, read again when sync has switched or changed it.
 
-    Engines are loaded when first asked, one inference at a time each, and kept by bundle
-    digest: a new version that changes one workflow leaves the others warm.
+    Engines and packs are loaded when first asked, one inference at a time each, and kept by
+    digest: a new version that changes one workflow leaves the others warm, and a new pack leaves
+    its retriever warm.
 
     Args:
         state: the state folder that sync writes.
-        load: makes an engine of a bundle's folder; None takes `runtimes.engine.load`.
+        load: makes an engine of a bundle's folder; None takes `runtimes.engine.load_any`.
     """
 
-    def __init__(self, state: Path, load: Callable[[Path], Engine] | None = None) -> None:
+    def __init__(self, state: Path, load: Callable[[Path], Engine | Embedder] | None = None) -> None:
         """Nothing is read or loaded yet."""
         self.state = state
         self._load = load or _load
@@ -36,7 +42,7 @@ class Serving:
         self._loading = threading.Lock()
         self._stamp: Stamp = None
         self._active: Active | None = None
-        self._engines: dict[str, tuple[Engine, threading.Lock]] = {}
+        self._held: dict[str, Held] = {}
 
     def active(self) -> Active:
         """The active version.
@@ -51,8 +57,8 @@ class Serving:
                 self._stamp, self._active = None, None
                 self._active = load_active(self.state)
                 self._stamp = stamp
-                kept = {entry.bundle for entry in self._active.workflows.values()} if self._active else set()
-                self._engines = {digest: held for digest, held in self._engines.items() if digest in kept}
+                kept = _digests(self._active) if self._active else set()
+                self._held = {digest: held for digest, held in self._held.items() if digest in kept}
             if self._active is None:
                 raise UnavailableError(f"no version is active; enroll and run `sync` (state folder {self.state.name})")
             return self._active
@@ -70,8 +76,19 @@ class Serving:
         raise NotFoundError(f"workflow {workflow!r} is unknown; known here: {', '.join(sorted(active.workflows))}")
 
     def loaded(self) -> set[str]:
-        """Digests of the bundles that are in memory."""
-        return set(self._engines)
+        """Digests of the bundles and packs that are in memory."""
+        return set(self._held)
+
+    def warm(self, active: Active, workflow: str) -> None:
+        """Load what answers a workflow.
+
+        Raises:
+            IntegrityError: the bundle or the pack does not load.
+            RefusedError: the pack is encrypted and the site has not its key.
+        """
+        self._engine(active, workflow)
+        if active.workflows[workflow].pack is not None:
+            self._pack(active, workflow)
 
     def classify(self, active: Active, workflow: str, text: str) -> Answer:
         """Run a workflow's bundle on a text.
@@ -80,28 +97,77 @@ class Serving:
             IntegrityError: the bundle does not load.
             TooLargeError: the text is longer than the manifest or the bundle allows.
         """
-        entry = active.workflows[workflow]
-        check_length(text, entry.guardrails.max_characters)
-        engine, turn = self._engine(active, workflow)
-        check_length(text, engine.config.max_characters)
+        engine, turn = self._asked(active, workflow, text)
         with turn:
-            return engine.classify(text)
+            return cast("Engine", engine).classify(text)
+
+    def find(self, active: Active, workflow: str, question: str, *, on: date, site_class: str | None = None) -> Found:
+        """Search a workflow's knowledge pack.
+
+        Args:
+            on: the day on which passages must be in force.
+            site_class: the class of sites that asks; None: every passage of the pack is for it.
+
+        Raises:
+            IntegrityError: the bundle or the pack does not load.
+            RefusedError: the pack is encrypted and the site has not its key.
+            TooLargeError: the question is longer than the manifest or the bundle allows.
+        """
+        embedder, turn = self._asked(active, workflow, question)
+        with turn:
+            vector = cast("Embedder", embedder).embed(question).vector
+        return self._pack(active, workflow).search(vector, question, on=on, site_class=site_class)
+
+    def threshold(self, active: Active, workflow: str) -> float:
+        """The confidence below which a library does not answer: that of the pack, chosen for its passages."""
+        return self._pack(active, workflow).config.defer_threshold
 
     def labels(self, active: Active, workflow: str) -> tuple[str, ...]:
-        """The labels that a workflow can answer."""
+        """The labels that a workflow can answer; none where it answers with passages."""
         return self._engine(active, workflow)[0].config.labels
 
-    def _engine(self, active: Active, workflow: str) -> tuple[Engine, threading.Lock]:
+    def passage(self, active: Active, workflow: str, passage: str) -> Passage | None:
+        """A passage of a workflow's pack by its id, or None."""
+        return self._pack(active, workflow).passage(passage)
+
+    def _asked(self, active: Active, workflow: str, text: str) -> tuple[Engine | Embedder, threading.Lock]:
+        """The engine of a workflow, for a text that it takes."""
+        check_length(text, active.workflows[workflow].guardrails.max_characters)
+        engine, turn = self._engine(active, workflow)
+        check_length(text, engine.config.max_characters)
+        return engine, turn
+
+    def _engine(self, active: Active, workflow: str) -> tuple[Engine | Embedder, threading.Lock]:
         """The engine of a workflow and the lock that holds it to one inference at a time."""
         digest = active.workflows[workflow].bundle
-        if held := self._engines.get(digest):
+        held, turn = self._get(digest, lambda: self._load(bundle_folder(self.state, active, workflow)))
+        return cast("Engine | Embedder", held), turn
+
+    def _pack(self, active: Active, workflow: str) -> Pack:
+        """The knowledge pack of a workflow."""
+        entry = active.workflows[workflow]
+        if entry.pack is None:
+            raise IntegrityError(f"workflow {workflow}: no knowledge pack is active; run `sync` again")
+        digest, retriever = entry.pack.digest, entry.bundle
+        return cast("Pack", self._get(digest, lambda: self._open(active, workflow, retriever))[0])
+
+    def _open(self, active: Active, workflow: str, retriever: str) -> Pack:
+        from runtimes.knowledge import open_pack
+
+        key = self.state / PACK_KEY_FILE
+        identity = key.read_bytes() if key.is_file() else None
+        return open_pack(pack_folder(self.state, active, workflow), retriever=retriever, identity=identity)
+
+    def _get(self, digest: str, load: Callable[[], Engine | Embedder | Pack]) -> Held:
+        """What is in memory under a digest, loaded once."""
+        if held := self._held.get(digest):
             return held
         with self._loading:
-            if digest not in self._engines:
-                engine = self._load(bundle_folder(self.state, active, workflow))
+            if digest not in self._held:
+                loaded = load()
                 with self._lock:
-                    self._engines = self._engines | {digest: (engine, threading.Lock())}
-            return self._engines[digest]
+                    self._held = self._held | {digest: (loaded, threading.Lock())}
+            return self._held[digest]
 
     def _look(self) -> Stamp:
         """What changes when sync activates a version or touches its record; two system calls."""
@@ -130,8 +196,14 @@ def threshold(entry: ActiveWorkflow) -> float:
     return max(entry.defer_threshold, entry.guardrails.minimum_confidence)
 
 
-def _load(folder: Path) -> Engine:
-    """An engine of a bundle's folder; onnxruntime is imported here, when first needed."""
-    from runtimes.engine import load
+def _digests(active: Active) -> set[str]:
+    """Everything that a version holds in memory at most."""
+    entries = active.workflows.values()
+    return {entry.bundle for entry in entries} | {entry.pack.digest for entry in entries if entry.pack is not None}
 
-    return load(folder)
+
+def _load(folder: Path) -> Engine | Embedder:
+    """An engine of a bundle's folder; onnxruntime is imported here, when first needed."""
+    from runtimes.engine import load_any
+
+    return load_any(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TypeVar
+from urllib.parse import parse_qs
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -84,22 +85,51 @@ async def parsed(request: Request, kind: type[T]) -> T:
         TooLargeError: over the limit; reading stops there.
         UsageError: JSON of another shape; names the field.
     """
-    declared = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if declared != "application/json":
-        raise MalformedError(f"content-type: application/json expected, found {declared or 'none'}")
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BYTES:
-            raise TooLargeError(f"the body is larger than {MAX_BYTES} bytes; send a shorter text")
+    raw = await body(request, "application/json")
     try:
         json.loads(raw)
     except (ValueError, RecursionError) as exc:
         raise MalformedError("the body is not a JSON document") from exc
     try:
-        return parse(kind, bytes(raw), where="body")
+        return parse(kind, raw, where="body")
     except IntegrityError as exc:
         raise UsageError(str(exc)) from exc
+
+
+async def form(request: Request) -> dict[str, str]:
+    """Read a form that a page of this very service sent: the first value of each field.
+
+    Raises:
+        ForbiddenError: another page sent it.
+        MalformedError: not declared as a form, or not one.
+        TooLargeError: over the limit; reading stops there.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise ForbiddenError("another page sent this form; fill in the one of this service")
+    raw = await body(request, "application/x-www-form-urlencoded")
+    try:
+        fields = parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=16)
+    except ValueError as exc:
+        raise MalformedError("the body is not a form") from exc
+    return {name: values[0] for name, values in fields.items()}
+
+
+async def body(request: Request, kind: str) -> bytes:
+    """The body of a request, at most `MAX_BYTES`.
+
+    Raises:
+        MalformedError: declared as something else than `kind`.
+        TooLargeError: over the limit; reading stops there.
+    """
+    declared = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if declared != kind:
+        raise MalformedError(f"content-type: {kind} expected, found {declared or 'none'}")
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BYTES:
+            raise TooLargeError(f"the body is larger than {MAX_BYTES} bytes; send a shorter text")
+    return bytes(raw)
 
 
 def shown(value: BaseModel, status: int = 200) -> JSONResponse:

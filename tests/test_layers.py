@@ -19,16 +19,25 @@ MAY_IMPORT = {
     "release": {"fleet_manifests"},
     "sample": {"fleet_manifests"},
     "runtimes": {"fleet_manifests"},
-    "evals": {"fleet_manifests", "runtimes.engine"},
+    "evals": {"fleet_manifests", "runtimes.engine", "runtimes.knowledge"},
     "pipelines": {
-        "evals", "fleet_manifests", "quantize", "release", "runtimes.edge", "runtimes.engine", "runtimes.sync", "sample", "training",
+        "evals", "fleet_manifests", "quantize", "release", "runtimes.edge", "runtimes.engine", "runtimes.knowledge",
+        "runtimes.sync", "sample", "training",
     },
 }  # fmt: skip
-SERVING = ("runtimes/edge", "runtimes/central", "runtimes/engine", "runtimes/serving.py", "runtimes/web.py")
+SERVING = (
+    "runtimes/edge",
+    "runtimes/central",
+    "runtimes/engine",
+    "runtimes/knowledge",
+    "runtimes/serving.py",
+    "runtimes/web.py",
+)
 ONLY_PIPELINES = {"dagster", "dlt"}
 FACTORY_ONLY = {
-    "accelerate", "dagster", "datasets", "dlt", "duckdb", "markitdown", "matplotlib", "mlflow", "onnx", "optimum",
-    "pandas", "peft", "pdfplumber", "phonenumbers", "rapidfuzz", "ruamel", "scipy", "sklearn", "torch", "transformers",
+    "accelerate", "bs4", "dagster", "datasets", "dlt", "docx", "duckdb", "ir_measures", "markdown_it", "markitdown",
+    "matplotlib", "mlflow", "onnx", "optimum", "pandas", "peft", "pdfplumber", "phonenumbers", "rapidfuzz", "reportlab",
+    "ruamel", "scipy", "sklearn", "torch", "transformers",
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.arguments import TuneArguments
+from training.arguments import Arguments
 
 NATIVE_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """CPU flags (x86 and ARM, as Linux names them) of native bf16 products. On a Zen 4 with avx512_bf16,
@@ -25,7 +25,7 @@ class Compute:
     device: Literal["cpu", "cuda"]
 
 
-def choose(arguments: TuneArguments) -> Compute:
+def choose(arguments: Arguments) -> Compute:
     """Resolve `auto` and None of the arguments for this machine."""
     import torch
 

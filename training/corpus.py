@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fleet_manifests import DataError
+from training.lines import read_lines
 
 MINIMUM_ROWS = 2
 """Training rows a class needs before anything is fitted."""
@@ -86,32 +85,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     Raises:
         DataError: the file is missing, empty, or a line is not a row with text and label.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError as exc:
-        raise DataError(f"{path}: expected a corpus file, found none; build the corpus first") from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise DataError(f"{path}: expected UTF-8 lines of JSON: {exc}") from exc
-    rows = tuple(_row(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
+    lines = read_lines(path, "text and label")
+    rows = tuple(Row(line.text("text"), line.text("label"), line.where) for line in lines)
     if not rows:
         raise DataError(f"{path}: expected labelled rows, found none; check the corpus SQL and its filters")
     return rows
-
-
-def _row(line: str, where: str) -> Row:
-    """One line as a row."""
-    try:
-        data = json.loads(line)
-    except ValueError as exc:
-        raise DataError(f"{where}: not a line of JSON: {exc}; build the corpus again") from exc
-    if not isinstance(data, dict):
-        raise DataError(f"{where}: expected an object with text and label, found {type(data).__name__}")
-    return Row(_field(data, "text", where), _field(data, "label", where), where)
-
-
-def _field(data: dict[str, Any], name: str, where: str) -> str:
-    """A field that must be a string with something in it."""
-    value = data.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{where}: {name}: expected a non-empty string, found {value!r}; fix or drop the row")
-    return value

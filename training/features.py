@@ -24,6 +24,11 @@ BATCH = 32
 """Texts embedded at once; a larger batch is not faster on a CPU."""
 
 
+def between(report: Progress, low: float, high: float) -> Progress:
+    """A report of a part of the work as a share of the whole."""
+    return lambda share, what: report(low + (high - low) * share, what)
+
+
 def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
     """The tokenizer of a model folder, cutting at `max_tokens` and never padding: the same code a runtime uses.
 
@@ -58,6 +63,11 @@ def require_length(encoder: Any, max_tokens: int) -> None:
         raise UsageError(f"max_tokens: expected at most {positions} for this base, found {max_tokens}; lower it")
 
 
+def fill_of(model: Any) -> int:
+    """The id that stands for padding."""
+    return getattr(model.config, "pad_token_id", None) or 0
+
+
 def pad(sequences: Sequence[Sequence[int]], fill: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask, both int64 [batch, longest]."""
     import torch
@@ -83,7 +93,7 @@ def embed(
 
     encoder = encoder.to(compute.device).eval()
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-    fill = getattr(encoder.config, "pad_token_id", None) or 0
+    fill = fill_of(encoder)
     found = np.empty((len(sequences), encoder.config.hidden_size), dtype=np.float32)
     with torch.inference_mode(), torch.autocast(compute.device, torch.bfloat16, enabled=compute.precision == "bf16"):
         for start in range(0, len(order), BATCH):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_manifests import dump
+from training.adapters import save_adapter, with_lora
 from training.arguments import TuneArguments
 from training.bases import ResolvedBase
 from training.compute import Compute, choose, held
 from training.corpus import Corpus, read_corpus
-from training.features import Progress, embed, load_tokenizer, require_length, tokenize
-from training.files import read_json, save_weights, staged, write_json
-from training.loop import Epoch, Examples, best_of, run
+from training.epochs import best_of
+from training.features import Progress, between, embed, load_tokenizer, require_length, tokenize
+from training.files import staged, write_json
+from training.loop import Epoch, Examples, run
 from training.model import build, load_encoder
 from training.probe import Probe, class_weights, fit_probe
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 PROBE_SHARE = 0.15
 """Share of the work, for the progress report, that comes before the first training step."""
-
-LIBRARIES = ("numpy", "peft", "scikit-learn", "tokenizers", "torch", "transformers")
-"""Libraries whose version may change the weights."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,8 @@ def finetune(
     compute = choose(arguments)
     with staged(out) as partial, held(compute):
         model, strength, epochs = _learn(rows, base, arguments, compute, report)
-        _save_adapter(partial, model, base)
+        save_adapter(partial, model, base, arguments, _history(epochs, strength, compute))
         write_json(partial / "labels.json", list(rows.labels))
-        write_json(partial / "arguments.json", arguments.model_dump(mode="json"))
-        write_json(partial / "history.json", _history(epochs, strength, compute))
-        write_json(partial / "versions.json", {name: version(name) for name in LIBRARIES})
     best = best_of(epochs)
     report(1.0, f"tuned; macro-F1 {best.macro_f1:.4f} after epoch {best.epoch}")
     notes = rows.notes() + (() if best.epoch else ("no epoch beat the linear probe on validation: it was kept",))
@@ -91,10 +85,10 @@ def _learn(
         for split in (rows.train, rows.validation)
     )
     weights = class_weights(rows.counts(), arguments.class_weighting)
-    probe = _probe(encoder, train, validation, weights, arguments, compute, _between(report, 0.0, PROBE_SHARE))
+    probe = _probe(encoder, train, validation, weights, arguments, compute, between(report, 0.0, PROBE_SHARE))
     model = _with_adapter(encoder, probe, arguments)
     with tempfile.TemporaryDirectory() as workdir:
-        tell = _between(report, PROBE_SHARE, 1.0)
+        tell = between(report, PROBE_SHARE, 1.0)
         epochs = run(model, train, validation, weights, arguments, compute, Path(workdir), tell)
     return model, probe.strength, epochs
 
@@ -117,63 +111,19 @@ def _probe(
 def _with_adapter(encoder: torch.nn.Module, probe: Probe, arguments: TuneArguments) -> torch.nn.Module:
     """LoRA on every linear layer of the encoder; the head starts as the probe and is trained in full."""
     import torch
-    from peft import LoraConfig, get_peft_model
 
     model: Any = build(encoder, len(probe.bias))
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(probe.weight))
         model.head.bias.copy_(torch.from_numpy(probe.bias))
-    config = LoraConfig(
-        r=arguments.rank,
-        lora_alpha=arguments.alpha,
-        lora_dropout=arguments.dropout,
-        target_modules=linear_layers(model),
-        modules_to_save=["head"],
-    )
-    adapted: torch.nn.Module = get_peft_model(model, config)
-    return adapted
-
-
-def linear_layers(model: torch.nn.Module) -> list[str]:
-    """Full names of the encoder's linear layers, sorted."""
-    from torch import nn
-
-    found = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return sorted(name for name in found if name.startswith("encoder."))
-
-
-def _save_adapter(folder: Path, model: Any, base: ResolvedBase) -> None:
-    """Write the adapter in PEFT's form, with sorted keys, and which base it belongs to.
-
-    PEFT must not know the base by name: it would ask the hub whether the vocabulary was resized.
-    """
-    from peft import get_peft_model_state_dict
-
-    save_weights(get_peft_model_state_dict(model, save_embedding_layers=False), folder / "adapter_model.safetensors")
-    settings = model.peft_config["default"]
-    settings.base_model_name_or_path = None
-    settings.inference_mode = True
-    settings.save_pretrained(folder)
-    path = folder / "adapter_config.json"
-    write_json(path, {key: _ordered(value) for key, value in read_json(path).items()})
-    (folder / "base.json").write_bytes(dump(base.ref))
-
-
-def _ordered(value: Any) -> Any:
-    """PEFT keeps names in sets, whose order differs from process to process."""
-    return sorted(value) if isinstance(value, list) else value
+    return with_lora(model, arguments, whole=("head",))
 
 
 def _history(epochs: tuple[Epoch, ...], strength: float, compute: Compute) -> dict[str, Any]:
-    """What happened, without times: the folder's digest must not depend on how fast the machine was."""
+    """What happened."""
     return {
         "best_epoch": best_of(epochs).epoch,
         "compute": asdict(compute),
         "epochs": [asdict(epoch) for epoch in epochs],
         "probe_strength": strength,
     }
-
-
-def _between(report: Progress, low: float, high: float) -> Progress:
-    """A report of a part of the work as a share of the whole."""
-    return lambda share, what: report(low + (high - low) * share, what)

@@ -1,16 +1,17 @@
-"""The training loop: transformers' Trainer, the loss, and which epoch is kept."""
+"""The training loop of a classifier: transformers' Trainer and the loss."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.arguments import TuneArguments
 from training.compute import Compute
-from training.features import Progress, pad
+from training.epochs import settings, train
+from training.features import Progress, fill_of, pad
 from training.probe import macro_f1
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class Epoch:
     macro_f1: float
     accuracy: float
     loss: float
+
+    @property
+    def merit(self) -> float:
+        """Macro-F1 chooses."""
+        return self.macro_f1
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Examples:
 
 def run(
     model: torch.nn.Module,
-    train: Examples,
+    rows: Examples,
     validation: Examples,
     weights: Sequence[float],
     arguments: TuneArguments,
@@ -58,52 +64,22 @@ def run(
 
     Returns one entry per epoch run, epoch 0 first. The best is the first with the highest macro-F1.
     """
-    from transformers.trainer_callback import PrinterCallback
-
-    keeper = _keeper_type()(model, arguments.patience, arguments.epochs, progress)
     trainer = _trainer_type()(
         class_weights=weights,
         model=model,
-        args=_settings(arguments, compute, workdir),
-        train_dataset=train.dataset(),
+        args=settings(arguments, compute, workdir, group_by_length=True, label_names=["labels"]),
+        train_dataset=rows.dataset(),
         eval_dataset=validation.dataset(),
-        data_collator=functools.partial(_collate, fill=_fill(model)),
+        data_collator=functools.partial(_collate, fill=fill_of(model)),
         compute_metrics=_metrics,
-        callbacks=[keeper],
         optimizers=(_optimizer(model, arguments), None),
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    keeper.restore()
-    return tuple(keeper.epochs)
+    return train(trainer, _judge, arguments, "macro-F1", progress)
 
 
-def _settings(arguments: TuneArguments, compute: Compute, workdir: Path) -> Any:
-    """Trainer's settings: evaluate each epoch and before the first, save nothing, report to no one."""
-    from transformers import TrainingArguments
-
-    return TrainingArguments(
-        output_dir=str(workdir),
-        num_train_epochs=arguments.epochs,
-        per_device_train_batch_size=arguments.batch_size,
-        per_device_eval_batch_size=2 * arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        warmup_ratio=arguments.warmup,
-        group_by_length=True,
-        eval_on_start=True,
-        eval_strategy="epoch",
-        save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        label_names=["labels"],
-        bf16=compute.precision == "bf16",
-        use_cpu=compute.device == "cpu",
-        dataloader_pin_memory=compute.device == "cuda",
-        seed=arguments.seed,
-        data_seed=arguments.seed,
-    )
+def _judge(epoch: int, metrics: Mapping[str, float]) -> Epoch:
+    """The scores of an evaluation."""
+    return Epoch(epoch, metrics["eval_macro_f1"], metrics["eval_accuracy"], metrics["eval_loss"])
 
 
 def _optimizer(model: torch.nn.Module, arguments: TuneArguments) -> torch.optim.Optimizer:
@@ -123,11 +99,6 @@ def _collate(rows: Sequence[dict[str, Any]], fill: int) -> dict[str, torch.Tenso
 
     ids, mask = pad([row["input_ids"] for row in rows], fill)
     return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([row["labels"] for row in rows])}
-
-
-def _fill(model: Any) -> int:
-    """The id that stands for padding."""
-    return getattr(model.config, "pad_token_id", None) or 0
 
 
 def _metrics(outcome: Any) -> dict[str, float]:
@@ -160,46 +131,3 @@ def _trainer_type() -> Any:
             return (loss, {"logits": logits}) if return_outputs else loss
 
     return ClassWeightedTrainer
-
-
-@functools.cache
-def _keeper_type() -> Any:
-    """The callback that keeps the best epoch; made on first use like the trainer."""
-    from transformers import TrainerCallback
-
-    class BestEpoch(TrainerCallback):  # type: ignore[misc]
-        """Keeps the trained weights of the best epoch in memory (an adapter is small) and ends when none improves.
-
-        Trainer's own way needs a checkpoint per epoch on disk and cannot keep epoch 0.
-        """
-
-        def __init__(self, model: Any, patience: int | None, epochs: int, progress: Progress) -> None:
-            self.model, self.patience, self.planned, self.progress = model, patience, epochs, progress
-            self.epochs: list[Epoch] = []
-            self.best: dict[str, torch.Tensor] = {}
-
-        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
-            """Record the scores; keep the weights where they are the best so far."""
-            found = Epoch(len(self.epochs), metrics["eval_macro_f1"], metrics["eval_accuracy"], metrics["eval_loss"])
-            self.epochs.append(found)
-            best = best_of(self.epochs)
-            if best is found:
-                self.best = {n: p.detach().clone() for n, p in self.model.named_parameters() if p.requires_grad}
-            if self.patience is not None and found.epoch - best.epoch >= self.patience:
-                control.should_training_stop = True
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            """Tell how far it is."""
-            best = f"; best macro-F1 {best_of(self.epochs).macro_f1:.4f}" if self.epochs else ""
-            self.progress(state.global_step / state.max_steps, f"epoch {len(self.epochs)} of {self.planned}{best}")
-
-        def restore(self) -> None:
-            """Put the best epoch's weights back."""
-            self.model.load_state_dict(self.best, strict=False)
-
-    return BestEpoch
-
-
-def best_of(epochs: Sequence[Epoch]) -> Epoch:
-    """The first epoch with the highest macro-F1."""
-    return max(epochs, key=lambda e: (e.macro_f1, -e.epoch))

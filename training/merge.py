@@ -6,43 +6,43 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from fleet_manifests import BaseRef, IntegrityError, parse
-from training.arguments import TuneArguments
+from training.arguments import ARGUMENTS, RetrieveArguments, read_arguments
 from training.bases import ResolvedBase
 from training.features import load_tokenizer
 from training.files import read_json, staged
-from training.model import build, load_encoder, load_merged, save_merged
+from training.model import build, build_embedder, load_encoder, load_merged, save_merged
 
 if TYPE_CHECKING:
     import torch
 
+LABELS = "labels.json"
 TOLERANCE = 1e-3
-"""Largest difference of a logit, relative to the largest logit, between adapter and merged model in float32.
+"""Largest difference of an output, relative to the largest, between adapter and merged model in float32.
 Folding changes the order of sums only: 2e-6 was seen on all-MiniLM-L6-v2."""
 
 
 def merge(adapter: Path, base: ResolvedBase, out: Path) -> None:
-    """Write the merged model folder of an adapter folder.
+    """Write the merged model folder of an adapter folder, of a classifier or a retriever.
 
     Raises:
         IntegrityError: the adapter was trained on another base, a file is missing or altered, or the
-            merged model, read back from disk, does not give the adapter's logits.
+            merged model, read back from disk, does not give what the adapter gives.
         UsageError: `out` is not empty.
         StorageError: `out` cannot be written.
     """
     require_base(adapter, base)
-    labels, arguments = read_labels(adapter), read_arguments(adapter)
+    arguments = read_arguments(adapter)
+    labels = None if isinstance(arguments, RetrieveArguments) else read_labels(adapter)
     with staged(out) as partial:
-        tuned = _with_adapter(adapter, base, len(labels))
+        tuned = _with_adapter(adapter, base, labels)
         ids, mask = _probe_batch(tuned.config.vocab_size, arguments.max_tokens)
-        expected = _logits(tuned, ids, mask)
+        expected = _outputs(tuned, ids, mask)
         save_merged(tuned.merge_and_unload(), partial, labels)
         load_tokenizer(base.path, arguments.max_tokens).save(str(partial / "tokenizer.json"))
-        for name in ("labels.json", "arguments.json"):
+        for name in (ARGUMENTS,) if labels is None else (LABELS, ARGUMENTS):
             shutil.copyfile(adapter / name, partial / name)
-        require_parity(expected, _logits(load_merged(partial), ids, mask), str(adapter))
+        require_parity(expected, _outputs(load_merged(partial), ids, mask), str(adapter))
 
 
 def require_base(adapter: Path, base: ResolvedBase) -> None:
@@ -69,30 +69,17 @@ def read_labels(folder: Path) -> tuple[str, ...]:
     Raises:
         IntegrityError: not a list of at least two distinct strings.
     """
-    found = read_json(folder / "labels.json")
+    found = read_json(folder / LABELS)
     if not isinstance(found, list) or not all(isinstance(label, str) for label in found) or len(set(found)) < 2:
-        raise IntegrityError(f"{folder / 'labels.json'}: expected a list of labels; tune it again")
+        raise IntegrityError(f"{folder / LABELS}: expected a list of labels; tune it again")
     return tuple(found)
-
-
-def read_arguments(folder: Path) -> TuneArguments:
-    """The hyper-parameters of an adapter or merged model folder.
-
-    Raises:
-        IntegrityError: they do not fit this version.
-    """
-    path = folder / "arguments.json"
-    try:
-        return TuneArguments.model_validate(read_json(path))
-    except ValidationError as exc:
-        raise IntegrityError(f"{path}: {exc.errors()[0]['msg']}; tune it again") from exc
 
 
 def require_parity(expected: torch.Tensor, found: torch.Tensor, where: str) -> None:
     """Refuse a merged model that does not compute what the adapter computed.
 
     Raises:
-        IntegrityError: a logit [batch, classes] differs by more than `TOLERANCE` of the largest, or is not finite.
+        IntegrityError: an output [batch, n] differs by more than `TOLERANCE` of the largest, or is not finite.
     """
     import torch
 
@@ -100,17 +87,18 @@ def require_parity(expected: torch.Tensor, found: torch.Tensor, where: str) -> N
     difference = float((expected - found).abs().max())
     if not bool(torch.isfinite(found).all()) or not difference <= TOLERANCE * max(largest, 1.0):
         raise IntegrityError(
-            f"{where}: merged logits differ from the adapter's by {difference:.2e} (largest logit {largest:.2e}, "
+            f"{where}: merged outputs differ from the adapter's by {difference:.2e} (the largest is {largest:.2e}, "
             f"tolerance {TOLERANCE:.0e} of it); the adapter is damaged or does not belong to this base"
         )
 
 
-def _with_adapter(adapter: Path, base: ResolvedBase, classes: int) -> Any:
+def _with_adapter(adapter: Path, base: ResolvedBase, labels: tuple[str, ...] | None) -> Any:
     """The base with the adapter beside it, in float32."""
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import SafetensorError, safe_open
 
-    model: Any = build(load_encoder(base.path), classes)
+    encoder = load_encoder(base.path)
+    model: Any = build_embedder(encoder) if labels is None else build(encoder, len(labels))
     try:
         tuned = PeftModel.from_pretrained(model, str(adapter)).eval()
         with safe_open(adapter / "adapter_model.safetensors", "pt") as stream:
@@ -132,8 +120,8 @@ def _probe_batch(vocabulary: int, max_tokens: int) -> tuple[torch.Tensor, torch.
     return ids, (torch.arange(length)[None, :] < lengths[:, None]).long()
 
 
-def _logits(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits [batch, classes] without gradients."""
+def _outputs(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What a model gives [batch, n], without gradients."""
     import torch
 
     with torch.inference_mode():

@@ -1,14 +1,16 @@
-"""The classifier: an encoder, the mean over its tokens, one linear layer.
+"""The models: an encoder and the mean over its tokens, then one linear layer or a length of 1.
 
 A merged model folder holds:
 
-- `config.json`: the encoder's configuration, `num_labels`, `id2label`, `label2id`;
-- `model.safetensors`: `encoder.*` as transformers' `AutoModel` names them (no pooler), `head.weight`
-  [classes, hidden], `head.bias` [classes], all float32;
+- `config.json`: the encoder's configuration; of a classifier also `num_labels`, `id2label`, `label2id`;
+- `model.safetensors`: `encoder.*` as transformers' `AutoModel` names them (no pooler); of a classifier
+  also `head.weight` [classes, hidden], `head.bias` [classes]; all float32;
 - `tokenizer.json`: no padding, truncation at `max_tokens`;
-- `labels.json`: list of labels, in class order; `arguments.json`: the hyper-parameters.
+- `arguments.json`: the hyper-parameters, and with `task` which of the two it is; none: a classifier;
+- `labels.json` of a classifier: list of labels, in class order.
 
-logits = head(sum(hidden * mask) / sum(mask)); token types are zero.
+mean = sum(hidden * mask) / sum(mask); token types are zero. A classifier gives logits = head(mean), a
+retriever embedding = mean / |mean|.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import IntegrityError
+from training.arguments import RetrieveArguments, read_arguments
 from training.files import save_weights, write_json
 
 if TYPE_CHECKING:
@@ -50,17 +53,24 @@ def load_encoder(folder: Path) -> torch.nn.Module:
 
 def build(encoder: torch.nn.Module, classes: int) -> torch.nn.Module:
     """Put a head on an encoder; `forward(input_ids, attention_mask)`, both [batch, tokens], gives [batch, classes]."""
-    model: torch.nn.Module = _module_type()(encoder, classes)
+    model: torch.nn.Module = _classifier_type()(encoder, classes)
     return model
 
 
-def save_merged(model: Any, folder: Path, labels: tuple[str, ...]) -> None:
-    """Write `config.json` and `model.safetensors` of a classifier without adapter."""
+def build_embedder(encoder: torch.nn.Module) -> torch.nn.Module:
+    """A retriever of an encoder; `forward(input_ids, attention_mask)`, both [batch, tokens], gives [batch, hidden]."""
+    model: torch.nn.Module = _embedder_type()(encoder)
+    return model
+
+
+def save_merged(model: Any, folder: Path, labels: tuple[str, ...] | None = None) -> None:
+    """Write `config.json` and `model.safetensors` of a model without adapter; without labels it is a retriever."""
     config = {key: value for key, value in model.config.to_dict().items() if not key.startswith("_")}
-    config["architectures"] = ["MeanPoolClassifier"]
-    config["num_labels"] = len(labels)
-    config["id2label"] = {str(number): label for number, label in enumerate(labels)}
-    config["label2id"] = {label: number for number, label in enumerate(labels)}
+    config["architectures"] = [type(model).__name__]
+    if labels is not None:
+        config["num_labels"] = len(labels)
+        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        config["label2id"] = {label: number for number, label in enumerate(labels)}
     write_json(folder / "config.json", config)
     save_weights(model.state_dict(), folder / "model.safetensors")
 
@@ -75,10 +85,11 @@ def load_merged(path: Path) -> torch.nn.Module:
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModel
 
+    retrieves = isinstance(read_arguments(path), RetrieveArguments)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(path, local_files_only=True)
-        encoder = AutoModel.from_config(config, attn_implementation=ATTENTION)
-        model = build(_bare(encoder), config.num_labels)
+        encoder = _bare(AutoModel.from_config(config, attn_implementation=ATTENTION))
+        model = build_embedder(encoder) if retrieves else build(encoder, config.num_labels)
         model.load_state_dict(load_file(path / "model.safetensors"), strict=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
         raise IntegrityError(f"{path}: expected a merged model folder: {exc}; merge the adapter again") from exc
@@ -93,8 +104,8 @@ def _bare(encoder: Any) -> Any:
 
 
 @functools.cache
-def _module_type() -> Any:
-    """The module's class, made on first use so that importing this file does not import torch."""
+def _classifier_type() -> Any:
+    """The classifier's class, made on first use so that importing this file does not import torch."""
     from torch import Tensor, nn
 
     class MeanPoolClassifier(nn.Module):  # type: ignore[misc]
@@ -113,6 +124,29 @@ def _module_type() -> Any:
             return logits
 
     return MeanPoolClassifier
+
+
+@functools.cache
+def _embedder_type() -> Any:
+    """The retriever's class, made on first use likewise."""
+    from torch import Tensor, nn
+
+    class MeanPoolEmbedder(nn.Module):  # type: ignore[misc]
+        """`encoder`, mean over the attended tokens, divided by its length."""
+
+        def __init__(self, encoder: Any) -> None:
+            super().__init__()
+            self.config = encoder.config
+            self.encoder = encoder
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+            """Token ids and mask [batch, tokens] to embeddings [batch, hidden] of length 1, in float32."""
+            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            mean = mean_pool(hidden.float(), attention_mask)
+            # Not norm(): ONNX Runtime's symbolic shape inference does not know the operator that it becomes.
+            return mean / (mean * mean).sum(dim=1, keepdim=True).clamp(min=1e-24).sqrt()
+
+    return MeanPoolEmbedder
 
 
 def mean_pool(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

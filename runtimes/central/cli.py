@@ -57,13 +57,17 @@ def root(version: command.VersionOption = False) -> None:
 
 @app.command()
 def enroll(
-    root: command.RootOption, source: command.SourceOption, state: StateOption, site: command.SiteOption = "central"
+    root: command.RootOption,
+    source: command.SourceOption,
+    state: StateOption,
+    site: command.SiteOption = "central",
+    pack_key_file: command.PackKeyOption = None,
 ) -> None:
     """Give trust once: whose signatures count, where releases are fetched.
 
     Example: lading-central enroll --root root.json --from https://fleet.example
     """
-    command.enroll(state, root, source, site, "central")
+    command.enroll(state, root, source, site, "central", pack_key_file)
 
 
 @app.command()

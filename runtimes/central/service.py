@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_manifests import DataError, RefusedError, UsageError
+from fleet_manifests import DataError, RefusedError, Task, UsageError
+from fleet_manifests.knowledge import OPEN_CLASSES
 from fleet_manifests.program import version
 from runtimes.central.store import Store
 from runtimes.deferrals import CentralAnswer, Deferral, ProducedBy
+from runtimes.knowledge.answers import CitedPassage
 from runtimes.problems import NotFoundError
 from runtimes.serving import Serving
 from runtimes.sync.active import Active
@@ -54,6 +57,7 @@ class Centre:
         """Answer a queued deferral in a person's name.
 
         Args:
+            label: one of the workflow's; of a workflow that answers with passages, any words.
             new: accept a label that the workflow's bundle does not have.
 
         Raises:
@@ -63,8 +67,9 @@ class Centre:
         workflow = self.store.workflow_of(site, request_id)
         if not new and workflow is not None:
             active = self.serving.active()
-            labels = self.serving.labels(active, workflow) if workflow in active.workflows else ()
-            if label not in labels:
+            entry = active.workflows.get(workflow)
+            labels = self.serving.labels(active, workflow) if entry else ()
+            if label not in labels and (entry is None or entry.task is not Task.RETRIEVE):
                 raise UsageError(f"label {label!r} is not one of {workflow}: {', '.join(labels) or 'it has none here'}")
         return self.store.answer(site, request_id, label=label, person=person)
 
@@ -87,6 +92,8 @@ class Centre:
         active = self.serving.active()
         try:
             entry = self.serving.entry(active, deferral.workflow)
+            if entry.task is Task.RETRIEVE:
+                return self._look_up(active, deferral, deferral.text)
             answer = self.serving.classify(active, deferral.workflow, deferral.text)
         except (NotFoundError, DataError, RefusedError) as exc:
             return _said(deferral, "human", str(exc))
@@ -102,6 +109,31 @@ class Centre:
             reason=decision.reason,
             produced_by=_producer(active, entry.bundle),
         )
+
+    def _look_up(self, active: Active, deferral: Deferral, question: str) -> CentralAnswer:
+        """What the library says to a question of a site of that class."""
+        from runtimes.knowledge import answer
+
+        entry, today = active.workflows[deferral.workflow], datetime.now(UTC).date()
+        found = self.serving.find(active, deferral.workflow, question, on=today, site_class=deferral.site_class)
+        threshold = self.serving.threshold(active, deferral.workflow)
+        said = answer(found, today, threshold=threshold, guardrails=entry.guardrails)
+        return CentralAnswer(
+            site=deferral.site,
+            id=deferral.id,
+            status="answered" if said.answered else "human",
+            passages=tuple(_open(one) for one in said.citations),
+            confidence=round(said.confidence, 6),
+            reason=said.reason,
+            produced_by=_producer(active, entry.bundle),
+        )
+
+
+def _open(cited: CitedPassage) -> CitedPassage:
+    """A passage as it may leave the centre: of a class above `internal` only the place where it stands."""
+    if cited.data_class in OPEN_CLASSES:
+        return cited
+    return cited.model_copy(update={"text": "The text stays at the centre; open the document at this section."})
 
 
 def _said(deferral: Deferral, status: Any, reason: str) -> CentralAnswer:

@@ -87,7 +87,7 @@ class Store:
             )
             if added.rowcount:
                 line = deferral.model_dump(mode="json", exclude={"text"}, exclude_none=True)
-                said = answer.model_dump(mode="json", exclude_none=True)
+                said = answer.model_dump(mode="json", exclude_none=True, exclude={"passages": {"__all__": {"text"}}})
                 self.ledger.append(
                     database, "deferral", f"{deferral.site}/{deferral.id}", {"deferral": line, "answer": said}
                 )

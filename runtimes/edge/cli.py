@@ -16,6 +16,7 @@ from runtimes import command, tokens
 if TYPE_CHECKING:
     from runtimes.edge.response import Response
     from runtimes.edge.service import Site
+    from runtimes.knowledge import CitedPassage
 
 PORT = 8470
 
@@ -60,17 +61,18 @@ def enroll(
     central_token_file: Annotated[
         Path | None, typer.Option(help="File with the token that the centre made for this site.")
     ] = None,
+    pack_key_file: command.PackKeyOption = None,
 ) -> None:
     """Give trust once: who this site is, whose signatures count, where releases are fetched.
 
-    Again with another --central-token-file it replaces the token.
+    Again with another --central-token-file or --pack-key-file it replaces the token or the key.
 
     Example: lading-site enroll --root root.json --from /media/usb/public --site store-017
     """
     from runtimes.edge.service import TOKEN_FILE
 
     token = None if central_token_file is None else tokens.read(central_token_file)
-    command.enroll(state, root, source, site, "edge")
+    command.enroll(state, root, source, site, "edge", pack_key_file)
     if token is not None:
         tokens.write(state / TOKEN_FILE, token)
 
@@ -197,9 +199,19 @@ def _told(said: Response) -> str:
     """An answer for a person."""
     by = said.produced_by
     what = said.status if said.label is None else f"{said.label}"
+    passages = "".join(f"\n\n{_place(one)}\n\n{one.text}" for one in said.passages)
     sure = "" if said.confidence is None else f" (confidence {said.confidence:.2f})"
     source = by.person or f"{by.channel} {by.manifest_version}, {by.profile}, {(by.bundle or '')[:19]}"
-    return f"{what}{sure}\n{said.status}, produced at {by.where}: {source}\n{said.reason}\nid {said.id}"
+    return f"{what}{sure}\n{said.status}, produced at {by.where}: {source}\n{said.reason}\nid {said.id}{passages}"
+
+
+def _place(one: CitedPassage) -> str:
+    """Where a passage stands, and what to mind."""
+    revision = f" revision {one.revision}" if one.revision else ""
+    page = f", page {one.page}" if one.page else ""
+    minded = f" [review was due on {one.review_by}]" if one.stale else ""
+    against = "THIS DISAGREES: " if one.disagrees else ""
+    return f"{against}{one.document}{revision}, {' > '.join((one.title, *one.section))}{page}{minded}"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

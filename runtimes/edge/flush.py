@@ -162,6 +162,7 @@ def deferral_of(waiting: Waiting) -> Deferral:
     record, body = waiting.record, waiting.record.body
     return Deferral(
         site=body["site"],
+        site_class=body.get("site_class"),
         id=record.id,
         workflow=body["workflow"],
         asked=record.time,

@@ -5,6 +5,7 @@
     GET  /v1/status             what runs here
     GET  /healthz               200 where a version is active, 503 where none is
     GET  /                      the same for a person
+    GET  /ask                   a form for a person at this machine; POST asks
 
 Texts are never logged. Without a token only this machine is served.
 """
@@ -67,6 +68,7 @@ def app(site: Site, *, api_token: str | None = None, background: bool = True) ->
         Route("/v1/status", status),
         Route("/healthz", health),
         Route("/", page),
+        Route("/ask", ask_page, methods=["GET", "POST"]),
     ]
     handlers: dict[Any, Any] = {LadingError: web.failed, HTTPException: web.refused, Exception: web.broken}
     made = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
@@ -102,6 +104,19 @@ async def page(request: Request) -> Response:
     site = _admit(request)
     html = render(await run_in_threadpool(report, site))
     return HTMLResponse(html, headers={"Content-Security-Policy": CSP, "Cache-Control": "no-store"})
+
+
+async def ask_page(request: Request) -> Response:
+    """Ask in a browser at this machine."""
+    from runtimes.edge import kiosk
+
+    site = _admit(request)
+    if request.method == "POST":
+        fields = await web.form(request)
+        html = await run_in_threadpool(kiosk.answered, site, fields.get("workflow", ""), fields.get("text", ""))
+    else:
+        html = await run_in_threadpool(kiosk.page, site)
+    return HTMLResponse(html, headers={"Content-Security-Policy": kiosk.CSP, "Cache-Control": "no-store"})
 
 
 async def health(request: Request) -> Response:

@@ -149,7 +149,7 @@ class Outbox:
                 "WHERE id = ?",
                 (state, dump(answer).decode(), answer.id),
             )
-            line = answer.model_dump(mode="json", exclude_none=True)
+            line = answer.model_dump(mode="json", exclude_none=True, exclude={"passages": {"__all__": {"text"}}})
             self.ledger.append(database, f"delivery-{state}", answer.id, line)
         self.ledger.erase()
 

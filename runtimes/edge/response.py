@@ -7,6 +7,7 @@ from typing import Literal
 from fleet_manifests import Wire
 from runtimes.deferrals import CentralAnswer, ProducedBy
 from runtimes.edge.outbox import Asked
+from runtimes.knowledge.answers import CitedPassage
 
 
 class Response(Wire):
@@ -16,13 +17,20 @@ class Response(Wire):
     workflow: str
     status: Literal["answered", "deferred", "pending"]
     label: str | None = None
+    passages: tuple[CitedPassage, ...] = ()
+    """Of a library, verbatim: the answer first, then what disagrees with it."""
     confidence: float | None = None
     reason: str
     produced_by: ProducedBy
 
 
-def told(asked: Asked) -> Response:
-    """A request and its outcome as its caller hears of it."""
+def told(asked: Asked, passages: tuple[CitedPassage, ...] = ()) -> Response:
+    """A request and its outcome as its caller hears of it.
+
+    Args:
+        asked: the request.
+        passages: those that it was answered with, as far as they are still here.
+    """
     body, answer = asked.record.body, asked.answer
     if answer is not None and asked.state in ("answered", "pending"):
         return _by_centre(asked, answer)
@@ -34,11 +42,14 @@ def told(asked: Asked) -> Response:
         reason += f"; the centre does not take it: {asked.problem}"
     elif asked.state == "queued":
         reason += "; it waits for the centre"
+    elif missing := len(body.get("passages", ())) - len(passages):
+        reason += f"; the library has changed since and {missing} of its passages cannot be shown again: ask anew"
     return Response(
         id=asked.record.id,
         workflow=body["workflow"],
         status="answered" if answered else "deferred",
         label=body.get("label") if answered else None,
+        passages=passages,
         confidence=body.get("confidence"),
         reason=reason,
         produced_by=ProducedBy.model_validate(body["produced_by"]),
@@ -52,6 +63,7 @@ def _by_centre(asked: Asked, answer: CentralAnswer) -> Response:
         workflow=asked.record.body["workflow"],
         status="answered" if answer.status == "answered" else "pending",
         label=answer.label,
+        passages=answer.passages,
         confidence=answer.confidence,
         reason=f"the site deferred: {asked.record.body['reason']}; the centre: {answer.reason}",
         produced_by=answer.produced_by,

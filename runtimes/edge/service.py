@@ -15,19 +15,20 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fleet_manifests import IntegrityError, LadingError, RefusedError, UsageError
+from fleet_manifests import IntegrityError, LadingError, RefusedError, Task, UsageError
 from runtimes import tokens
 from runtimes.deferrals import MAX_CHARACTERS, MAX_REASON, ProducedBy, RequestId
 from runtimes.edge.flush import Courier
 from runtimes.edge.line import HttpLine, Line
 from runtimes.edge.outbox import Asked, Outbox, Waiting
 from runtimes.edge.response import Response, told
+from runtimes.knowledge.answers import CitedPassage, KnowledgeAnswer
 from runtimes.ledger import Record
 from runtimes.problems import ConflictError, ForbiddenError, NotFoundError
 from runtimes.serving import Serving, check_length
@@ -87,7 +88,7 @@ class Site:
         try:
             active = self.serving.active()
             for workflow in active.workflows:
-                self.serving.labels(active, workflow)
+                self.serving.warm(active, workflow)
         except LadingError as exc:
             log.warning("warm-up: %s", exc)
 
@@ -129,7 +130,7 @@ class Site:
         found = self.outbox.find(request_id)
         if found is None:
             raise NotFoundError(f"request {request_id!r} was not made at this site")
-        return told(found)
+        return self._told(found)
 
     def offline(self, active: Active) -> str | None:
         """Why the active version is too old to answer by itself, or None."""
@@ -152,6 +153,7 @@ class Site:
         entry = active.workflows[workflow]
         line: dict[str, Any] = {
             "site": active.site,
+            "site_class": active.site_class,
             "workflow": workflow,
             "status": "deferred",
             "produced_by": ProducedBy(
@@ -165,12 +167,23 @@ class Site:
         if reason := self.offline(active):
             return line | {"reason": reason}
         try:
+            if entry.task is Task.RETRIEVE:
+                return line | self._looked_up(active, workflow, text)
             answer = self.serving.classify(active, workflow, text)
         except (IntegrityError, RefusedError) as exc:
             log.error("workflow %s: %s", workflow, exc)
             self.outbox.exception(uuid.uuid4().hex, {"workflow": workflow, "bundle": entry.bundle, "problem": str(exc)})
             return line | {"reason": f"the bundle cannot be run here: {exc}"[:MAX_REASON]}
         return line | _judged(answer, entry)
+
+    def _looked_up(self, active: Active, workflow: str, question: str) -> dict[str, Any]:
+        """What a library says to a question, as a part of the audit line: ids and places, never the texts."""
+        from runtimes.knowledge import answer
+
+        entry, today = active.workflows[workflow], self._clock().date()
+        found = self.serving.find(active, workflow, question, on=today)
+        said = answer(found, today, threshold=self.serving.threshold(active, workflow), guardrails=entry.guardrails)
+        return _cited(said) | {"pack": entry.pack.digest if entry.pack else None}
 
     def _keep(self, request_id: str, entry: ActiveWorkflow, text: str, line: dict[str, Any]) -> Response:
         """Write a request down, and offer it to the centre if the site does not answer it."""
@@ -180,7 +193,7 @@ class Site:
         record = self.outbox.add(request_id, body, deferred=deferred, text=export)
         if deferred and self.courier.breaker.closed:
             self._offer(record, export)
-        return self.request(request_id) if deferred else told(Asked(record))
+        return self.request(request_id) if deferred else self._told(Asked(record))
 
     def _offer(self, record: Record, text: str | None) -> None:
         """Let the centre answer at once if it can; the request stays queued if not."""
@@ -194,7 +207,24 @@ class Site:
         body = earlier.record.body
         if body["workflow"] != workflow or not tokens.same(body["text"], self.outbox.digest(text)):
             raise ConflictError(f"request {earlier.record.id}: the id was used for another request; choose a new one")
-        return told(earlier)
+        return self._told(earlier)
+
+    def _told(self, asked: Asked) -> Response:
+        """A request and its outcome, with the passages that answered it, as far as they are still here."""
+        body = asked.record.body
+        if "passages" not in body:
+            return told(asked)
+        active, workflow = self.serving.active(), body["workflow"]
+        entry = active.workflows.get(workflow)
+        if entry is None or entry.pack is None or entry.pack.digest != body["pack"]:
+            return told(asked)
+        day = date.fromisoformat(asked.record.time[:10])
+        cited = []
+        for one in body["passages"]:
+            passage = self.serving.passage(active, workflow, one["id"])
+            if passage is not None:
+                cited.append(CitedPassage.of(passage, day, disagrees=one["disagrees"]))
+        return told(asked, tuple(cited))
 
     def _line(self) -> Line | None:
         """The line to the centre, made anew when its URL or the token changes; None where there is none."""
@@ -218,6 +248,21 @@ def _judged(answer: Answer, entry: ActiveWorkflow) -> dict[str, Any]:
         "label": answer.label,
         "confidence": round(float(answer.confidence), 6),
         "reason": decision.reason,
+    }
+
+
+def _cited(said: KnowledgeAnswer) -> dict[str, Any]:
+    """Status, passages, confidence and reason of what the library says."""
+    passages = [
+        {"id": one.id, "document": one.document, "revision": one.revision, "stale": one.stale,
+         "disagrees": one.disagrees}
+        for one in said.citations
+    ]  # fmt: skip
+    return {
+        "status": said.outcome,
+        "passages": passages or None,
+        "confidence": round(said.confidence, 6),
+        "reason": said.reason[:MAX_REASON],
     }
 
 

@@ -1,21 +1,16 @@
-"""Run a bundle: tokenize, run the graph, turn scores into a label with a calibrated confidence."""
+"""Classify: scores of the graph become a label with a calibrated confidence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_manifests import BundleConfig, DataError, IntegrityError, RefusedError, Task, UsageError, parse
-from fleet_manifests.bundle import BUNDLE_FILE
-from runtimes.engine.parts import Session, file_of, open_tokenizer
+from fleet_manifests import IntegrityError, Task
+from runtimes.engine.loaded import Loaded
 
 if TYPE_CHECKING:
     import numpy as np
-
-PROBE_TOKENS = 512
-"""The longest input of the trial run at load; longer limits are probed at this length."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +31,11 @@ class Answer:
     recipe: str
 
 
-class Engine:
-    """One loaded bundle. `classify` and `logits` may be called from several threads at once."""
+class Engine(Loaded):
+    """One loaded classifier. `classify` and `logits` may be called from several threads at once."""
 
-    def __init__(self, folder: Path, config: BundleConfig, threads: int | None = None) -> None:
-        """Open the files that `config` names and try them once.
-
-        Raises:
-            IntegrityError: a file is missing, damaged or not what `config` says.
-            RefusedError: a task that this version cannot run.
-            UsageError: `threads` is below 1.
-        """
-        if config.task is not Task.CLASSIFY:
-            raise RefusedError(f"{folder}: task: {config.task.value} cannot be run by this version; update lading")
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads: at least 1 expected, found {threads}")
-        self.config = config
-        self._where = folder
-        self._tokenizer = open_tokenizer(file_of(folder, config.tokenizer, "tokenizer"), config.max_tokens)
-        self._session = Session(file_of(folder, config.model, "model"), config.session, threads)
-        self._try()
+    TASK = Task.CLASSIFY
+    OUTPUT = "logits"
 
     def classify(self, text: str) -> Answer:
         """Label one text.
@@ -77,6 +57,9 @@ class Engine:
             profile=self.config.profile,
             recipe=self.config.recipe,
         )
+
+    query = classify
+    """One request, whatever the task."""
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Raw scores, float32 [texts, classes]; each text is run alone and unpadded.
@@ -107,41 +90,16 @@ class Engine:
                 )
         return failures
 
-    def _encode(self, text: str) -> tuple[list[int], bool]:
-        """Token ids, and whether the text was cut."""
-        if not text.strip():
-            raise DataError("text: empty; send the words of the request")
-        if len(text) > self.config.max_characters:
-            raise DataError(f"text: {len(text)} characters; at most {self.config.max_characters} are accepted")
-        try:
-            encoding = self._tokenizer.encode(text)
-        except TypeError as exc:
-            raise DataError("text: not valid Unicode (a lone surrogate); send UTF-8") from exc
-        return encoding.ids, bool(encoding.overflowing)
-
-    def _run(self, ids: Sequence[int]) -> np.ndarray:
-        """Scores, float32 [classes], of one unpadded input."""
+    def _check(self, found: np.ndarray) -> None:
         import numpy as np
 
-        batch = np.array([ids], dtype=np.int64)
-        logits = self._session.run({"input_ids": batch, "attention_mask": np.ones_like(batch)})
-        if logits.shape != (1, len(self.config.labels)):
+        if found.shape != (1, len(self.config.labels)):
             raise IntegrityError(
-                f"{self._where}: labels: the model gives scores of shape {list(logits.shape)}, "
+                f"{self._where}: labels: the model gives scores of shape {list(found.shape)}, "
                 f"bundle.json has {len(self.config.labels)} labels; build the bundle again"
             )
-        if not np.isfinite(logits).all():
+        if not np.isfinite(found).all():
             raise IntegrityError(f"{self._where}: model: a score is not finite; do not serve this bundle")
-        row: np.ndarray = logits[0]
-        return row
-
-    def _try(self) -> None:
-        """Run a short and a long input, so that a bundle that cannot answer fails here and not later."""
-        short, _ = self._encode("ready")
-        if len(short) == 0:
-            raise IntegrityError(f"{self._where}: tokenizer: gives no tokens for a word")
-        self._run(short)
-        self._run((short * PROBE_TOKENS)[: min(self.config.max_tokens, PROBE_TOKENS)])
 
 
 def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
@@ -153,30 +111,3 @@ def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
     exponentials = np.exp(scaled)
     result: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return result
-
-
-def load(folder: Path, *, threads: int | None = None) -> Engine:
-    """Load the bundle in a folder.
-
-    Args:
-        folder: holds `bundle.json` and the files that it names; its signature was verified before.
-        threads: overrides the number of threads that the recipe chose.
-
-    Raises:
-        IntegrityError: `bundle.json` or a file is missing, damaged or not what it should be.
-        RefusedError: a task that this version cannot run.
-        UsageError: `threads` is below 1.
-    """
-    path = file_of(folder, BUNDLE_FILE, "bundle")
-    return Engine(folder, parse(BundleConfig, path.read_bytes(), where=str(path)), threads)
-
-
-def load_parts(folder: Path, config: BundleConfig, *, threads: int | None = None) -> Engine:
-    """Load a build that has no `bundle.json` yet, in order to measure it.
-
-    Raises:
-        IntegrityError: a file is missing, damaged or not what `config` says.
-        RefusedError: a task that this version cannot run.
-        UsageError: `threads` is below 1.
-    """
-    return Engine(folder, config, threads)

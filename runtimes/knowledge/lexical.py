@@ -14,6 +14,7 @@ a delta: `write` makes the same bytes from the same passages anywhere.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,8 +55,9 @@ class Asked:
 
 def words_of(texts: Sequence[str]) -> list[list[str]]:
     """The stemmed words of each text, in order, repeated as they are."""
-    import bm25s
     import Stemmer
+
+    bm25s = _bm25s()
 
     # A stemmer is not safe to share between threads; making one is cheap.
     found: list[list[str]] = bm25s.tokenize(
@@ -70,7 +72,7 @@ def index(texts: Sequence[str]) -> Postings:
     Raises:
         DataError: no text holds a word.
     """
-    import bm25s
+    bm25s = _bm25s()
 
     words = words_of(texts)
     terms = sorted({word for one in words for word in one})
@@ -142,9 +144,17 @@ def idf(frequencies: NDArray[np.int64], passages: int) -> NDArray[np.float64]:
     return found
 
 
+def _bm25s() -> Any:
+    """The library, without the debug lines that it switches on when it is imported."""
+    import bm25s
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return bm25s
+
+
 def _engine(postings: Postings, passages: int) -> Any:
     """bm25s on arrays that are already there; its own loader reads only from a folder."""
-    import bm25s
+    bm25s = _bm25s()
 
     engine = bm25s.BM25(k1=K1, b=B, method=METHOD)
     engine.scores = {

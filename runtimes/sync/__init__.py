@@ -8,8 +8,8 @@
     4
 
 `enroll` pins the root of trust. `sync` refreshes the signed metadata, resolves what this
-machine runs, fetches the missing blobs, verifies every byte and the bundle's signature,
-runs the bundle's own smoke cases and only then swaps one symlink. Whatever fails, and
+machine runs, fetches the missing blobs, verifies every byte and the signatures of bundles and
+knowledge packs, runs their own smoke cases and only then swaps one symlink. Whatever fails, and
 wherever the power goes, exactly one verified version stays in place.
 
 A server needs `runtimes.sync.active` only. This package imports nothing heavy by itself:
@@ -21,7 +21,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from runtimes.sync.active import Active, ActiveWorkflow, bundle_folder, load_active
+from runtimes.sync.active import Active, ActivePack, ActiveWorkflow, bundle_folder, load_active, pack_folder
 
 if TYPE_CHECKING:
     from runtimes.sync.client import Agent, SyncResult, sync
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Active",
+    "ActivePack",
     "ActiveWorkflow",
     "Agent",
     "Enrolment",
@@ -39,6 +40,7 @@ __all__ = [
     "bundle_folder",
     "enroll",
     "load_active",
+    "pack_folder",
     "status",
     "sync",
 ]

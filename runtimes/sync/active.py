@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from fleet_manifests.bundle import BUNDLE_FILE
 from fleet_manifests.errors import IntegrityError
+from fleet_manifests.knowledge import PACK_FILE, PackName
 from fleet_manifests.manifest import Guardrails
 from fleet_manifests.placement import Where
 from fleet_manifests.wire import DataClass, Digest, Name, Task, Wire, parse
@@ -18,6 +19,27 @@ CURRENT = "current"
 PREVIOUS = "previous"
 VERSIONS = "versions"
 BUNDLES = "bundles"
+PACKS = "packs"
+
+
+class ActivePack(Wire):
+    """The knowledge pack that a retriever searches here."""
+
+    digest: Digest
+    """The digest of the pack's OCI manifest."""
+    name: PackName
+    """`<workflow>--<profile>--<site_class>`: the pack's folder and the name that its signature is for."""
+    data_class: DataClass
+    """The highest class of its passages."""
+    encrypted: bool = False
+    """It is opened with the key of the site class."""
+    blobs: tuple[Digest, ...]
+    """Everything that the pack was made of: OCI manifest, signature, layers."""
+
+    @property
+    def folder(self) -> str:
+        """The pack's folder, relative to the folder of its version."""
+        return f"{PACKS}/{self.name}"
 
 
 class ActiveWorkflow(Wire):
@@ -42,11 +64,18 @@ class ActiveWorkflow(Wire):
     """`<workflow>--<profile>`: the bundle's folder and the name that its signature is for."""
     blobs: tuple[Digest, ...]
     """Everything that the bundle was made of: OCI manifest, signature, layers."""
+    pack: ActivePack | None = None
+    """What a retriever searches; None for every other task."""
 
     @property
     def folder(self) -> str:
         """The bundle's folder, relative to the folder of its version."""
         return f"{BUNDLES}/{self.name}"
+
+    @property
+    def needed(self) -> tuple[Digest, ...]:
+        """The blobs of the bundle and of its pack."""
+        return self.blobs if self.pack is None else (*self.blobs, *self.pack.blobs)
 
 
 class Active(Wire):
@@ -77,8 +106,8 @@ class Active(Wire):
 def load_active(state: Path) -> Active | None:
     """What the site runs, or None before the first sync.
 
-    A cheap check: the record parses and each bundle's `bundle.json` is in place. The
-    bytes were verified before the version was named; the engine checks what it loads.
+    A cheap check: the record parses, each bundle's `bundle.json` and each pack's `pack.json`
+    are in place. The bytes were verified before the version was named; who loads checks what it loads.
 
     Args:
         state: the site's state folder.
@@ -93,6 +122,8 @@ def load_active(state: Path) -> Active | None:
     for workflow, entry in active.workflows.items():
         if not (bundle_folder(state, active, workflow) / BUNDLE_FILE).is_file():
             raise IntegrityError(f"{version}: {entry.folder}/{BUNDLE_FILE} is missing; run `sync` again")
+        if entry.pack is not None and not (pack_folder(state, active, workflow) / PACK_FILE).is_file():
+            raise IntegrityError(f"{version}: {entry.pack.folder}/{PACK_FILE} is missing; run `sync` again")
     return active
 
 
@@ -103,6 +134,18 @@ def bundle_folder(state: Path, active: Active, workflow: str) -> Path:
         KeyError: the workflow does not run here.
     """
     return state / VERSIONS / active.version / active.workflows[workflow].folder
+
+
+def pack_folder(state: Path, active: Active, workflow: str) -> Path:
+    """The folder of the knowledge pack that a workflow searches.
+
+    Raises:
+        KeyError: the workflow does not run here, or searches none.
+    """
+    pack = active.workflows[workflow].pack
+    if pack is None:
+        raise KeyError(workflow)
+    return state / VERSIONS / active.version / pack.folder
 
 
 def current_version(state: Path, link: str) -> str | None:

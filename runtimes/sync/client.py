@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,24 +15,18 @@ from fleet_manifests.errors import IntegrityError, LadingError
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.profile import HostFacts
 from fleet_manifests.program import version
-from fleet_manifests.wire import MAX_DOCUMENT_BYTES, dump, parse
+from fleet_manifests.wire import dump, parse
 from runtimes.sync import stage
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
+from runtimes.sync.fetch import Fetch
 from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor, save_floor
-from runtimes.sync.plan import (
-    Plan,
-    check_agent,
-    check_assignment,
-    check_layout,
-    check_manifest,
-    make_plan,
-    without_revoked,
-)
+from runtimes.sync.packs import is_encrypted, key_missing
+from runtimes.sync.plan import Plan, check_agent, check_assignment, check_manifest, make_plan, without_revoked
 from runtimes.sync.report import LAST_SYNC_FILE, LastSync
 from runtimes.sync.seam import storing
-from runtimes.sync.site import BLOBS, LOCK_FILE, METADATA, Enrolment, load_enrolment, load_root
+from runtimes.sync.site import BLOBS, LOCK_FILE, METADATA, Enrolment, load_enrolment, load_root, pack_key
 from runtimes.sync.smoke import run_smoke
 from runtimes.sync.sources import Source, normal_address, open_source
 from runtimes.sync.trust import SignedDocuments
@@ -57,8 +51,8 @@ class Agent:
     """Version of `lading`, held against a manifest's `minimum_agent`."""
     facts: Callable[[], HostFacts] = _facts
     """What the machine says of itself."""
-    smoke: Callable[[Path], list[str]] = run_smoke
-    """Runs a bundle's own cases and says what is wrong."""
+    smoke: stage.Smoke = run_smoke
+    """Runs the cases of a bundle, and those of the pack that it searches, and says what is wrong."""
     pause: Callable[[float], None] = time.sleep
     """Waits between two attempts, in seconds."""
 
@@ -128,6 +122,7 @@ class _Sync:
         self._now, self._agent, self._progress = now, agent, progress
         self._documents: SignedDocuments | None = None
         self.blobs = Blobs(state / BLOBS, pause=agent.pause)
+        self._fetch = Fetch(self.blobs, source)
 
     @property
     def fetched_bytes(self) -> int:
@@ -144,7 +139,7 @@ class _Sync:
         assignment, manifest, digest = self._accept(documents, running)
         running = self._acknowledge(running, manifest)
         check_agent(manifest, self._agent.version)
-        plan = make_plan(manifest, digest, assignment, self._agent.facts())
+        plan = self._openable(make_plan(manifest, digest, assignment, self._agent.facts()), running)
         if running is not None and plan.is_running(running):
             changed, active = False, running
         else:
@@ -205,47 +200,52 @@ class _Sync:
         stage.rewrite(self._state, running)
         return running
 
+    def _openable(self, plan: Plan, running: Active | None) -> Plan:
+        """The plan without the workflows whose pack is encrypted, where this site has no key."""
+        if pack_key(self._state) is not None:
+            return plan
+        reason = key_missing(plan.assignment.site_class)
+        sealed: dict[str, str] = {}
+        for name, chosen in plan.chosen.items():
+            if chosen.pack is not None:
+                known = is_encrypted(name, chosen.pack, running, plan.manifest_digest, reason)
+                if self._fetch.pack(chosen.pack).config.encrypted if known is None else known:
+                    sealed[name] = reason
+        return plan.without(sealed)
+
     def _install(self, plan: Plan, documents: SignedDocuments, running: Active | None) -> Active:
         """Fetch, stage and activate a plan."""
         key, _ = documents.document(BUILDER_KEY)
-        layouts = {name: self._layout(chosen.build.bundle.manifest, name) for name, chosen in plan.chosen.items()}
-        wanted = {name: chosen.build.bundle.signature for name, chosen in plan.chosen.items()}
-        self._fetch([*wanted.values(), *(layer for layout in layouts.values() for layer in layout.layers)])
+        refs = {name: chosen.build.bundle for name, chosen in plan.chosen.items()}
+        layouts = {name: self._fetch.bundle(name, ref.manifest) for name, ref in refs.items()}
+        pack_refs = {name: chosen.pack for name, chosen in plan.chosen.items() if chosen.pack is not None}
+        parts = {name: self._fetch.pack(ref) for name, ref in pack_refs.items()}
+        bundles = {name: (layouts[name], ref.signature) for name, ref in refs.items()}
+        packs = {name: (parts[name].layout, ref.signature) for name, ref in pack_refs.items() if ref.signature}
+        both = [*bundles.values(), *packs.values()]
+        self._fetch.all(
+            [blob for layout, signature in both for blob in (signature, *layout.layers)],
+            lambda part, what: self._progress(0.1 + 0.8 * part, what),
+        )
         name = stage.next_version(self._state, plan.assignment.channel, plan.manifest.version)
-        record = plan.record(layouts, version=name, now=self._now)
-        self._progress(0.9, f"verifying and trying {len(record.workflows)} bundles")
+        record = plan.record(layouts, parts, version=name, now=self._now)
+        self._progress(0.9, f"verifying and trying {len(bundles)} bundles and {len(packs)} packs")
         stage.stage(
             self._state,
             record,
-            layouts,
-            {workflow: self.blobs.path(signature.digest) for workflow, signature in wanted.items()},
+            self._signed(bundles),
+            self._signed(packs),
             self.blobs,
             key=key,
+            pack_key=pack_key(self._state),
             profile=plan.profile,
             smoke=self._agent.smoke,
         )
         stage.activate(self._state, name, running)
         return record
 
-    def _layout(self, blob: Descriptor, workflow: str) -> OciManifest:
-        """The OCI manifest of a workflow's bundle."""
-        if blob.size > MAX_DOCUMENT_BYTES:
-            raise IntegrityError(f"workflow {workflow}: its OCI manifest has {blob.size} bytes; tell the publisher")
-        raw = self.blobs.fetch(self._source, blob).read_bytes()
-        layout = parse(OciManifest, raw, where=f"OCI manifest of {workflow}")
-        check_layout(layout, workflow)
-        return layout
-
-    def _fetch(self, blobs: list[Descriptor]) -> None:
-        """Bring every blob here that is not."""
-        missing = self.blobs.missing(blobs)
-        total = sum(blob.size for blob in missing) or 1
-        done = 0
-
-        def moved(count: int) -> None:
-            nonlocal done
-            done += count
-            self._progress(0.1 + 0.8 * min(1.0, done / total), f"fetching {done / 1e6:.1f} of {total / 1e6:.1f} MB")
-
-        for blob in missing:
-            self.blobs.fetch(self._source, blob, moved)
+    def _signed(self, found: Mapping[str, tuple[OciManifest, Descriptor]]) -> dict[str, stage.Signed]:
+        """What is to be laid out, with the signature as a file."""
+        return {
+            name: stage.Signed(layout, self.blobs.path(signature.digest)) for name, (layout, signature) in found.items()
+        }

@@ -14,15 +14,23 @@ TEMPORARY = ".tmp-"
 """Prefix of a file or link that is being written; without meaning after a crash."""
 
 
-def write_file(path: Path, raw: bytes) -> None:
+def write_file(path: Path, raw: bytes, *, private: bool = False) -> None:
     """Replace a file as a whole; after a return it survives a loss of power.
+
+    Args:
+        path: the file.
+        raw: its content.
+        private: nobody but the owner may read it, at no moment.
 
     Raises:
         OSError: it cannot be written; the old content is untouched.
     """
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
-        with temporary.open("wb") as stream:
+        if private:
+            temporary.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if private else os.O_TRUNC)
+        with os.fdopen(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())

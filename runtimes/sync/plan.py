@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from fleet_manifests.assignment import Assignment
-from fleet_manifests.bundle import BUNDLE_FILE, BundleConfig, OciManifest, bundle_name
+from fleet_manifests.bundle import OciManifest, bundle_name
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.evidence import Verdict
-from fleet_manifests.manifest import BuildEntry, FleetManifest, Revocation, WorkflowEntry, placed_at
+from fleet_manifests.manifest import BuildEntry, FleetManifest, PackRef, Revocation, WorkflowEntry, placed_at
 from fleet_manifests.profile import HardwareProfile, HostFacts
+from fleet_manifests.wire import Task
 from runtimes.sync.active import Active, ActiveWorkflow
+from runtimes.sync.packs import PackParts, choose_pack, pack_revoked, record_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """One workflow that runs here, and the build that answers."""
+    """One workflow that runs here, the build that answers, and the pack that a retriever searches."""
 
     entry: WorkflowEntry
     build: BuildEntry
+    pack: PackRef | None = None
+
+    @property
+    def digests(self) -> tuple[str, str | None]:
+        """What runs: the bundle, and the pack where there is one."""
+        return self.build.bundle.digest, None if self.pack is None else self.pack.blob.digest
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,31 @@ class Plan:
             and active.central == self.assignment.central
             and active.profile == self.profile.name
             and active.skipped == self.skipped
-            and {name: entry.bundle for name, entry in active.workflows.items()}
-            == {name: chosen.build.bundle.digest for name, chosen in self.chosen.items()}
+            and {name: _running(entry) for name, entry in active.workflows.items()}
+            == {name: chosen.digests for name, chosen in self.chosen.items()}
         )
 
-    def record(self, layouts: Mapping[str, OciManifest], *, version: str, now: datetime) -> Active:
-        """The record of this plan carried out as a version."""
+    def without(self, reasons: Mapping[str, str]) -> Plan:
+        """This plan without some workflows, each with the reason."""
+        chosen = {name: one for name, one in self.chosen.items() if name not in reasons}
+        return replace(self, chosen=chosen, skipped={**self.skipped, **reasons})
+
+    def record(
+        self,
+        layouts: Mapping[str, OciManifest],
+        packs: Mapping[str, PackParts] = MappingProxyType({}),
+        *,
+        version: str,
+        now: datetime,
+    ) -> Active:
+        """The record of this plan carried out as a version.
+
+        Args:
+            layouts: the OCI manifest of each workflow's bundle.
+            packs: what is known of each retriever's pack.
+            version: name of the version.
+            now: the present moment.
+        """
         return Active(
             version=version,
             site=self.assignment.site,
@@ -66,7 +94,10 @@ class Plan:
             seen=now,
             max_offline_hours=self.manifest.max_offline_hours,
             central=self.assignment.central,
-            workflows={name: _served(chosen, layouts[name]) for name, chosen in sorted(self.chosen.items())},
+            workflows={
+                name: _served(chosen, layouts[name], None if chosen.pack is None else packs[name])
+                for name, chosen in sorted(self.chosen.items())
+            },
             skipped=dict(self.skipped),
         )
 
@@ -129,13 +160,15 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
 
     Raises:
         RefusedError: no profile fits the machine.
-        IntegrityError: the manifest names a bundle that is not of its workflow and profile.
+        IntegrityError: the manifest names a bundle that is not of its workflow and profile, or
+            contradicts itself about a knowledge pack.
     """
     profile = manifest.profile_for(host, kind=assignment.kind, wanted=assignment.profile)
     skipped = dict.fromkeys(
         sorted(set(assignment.workflows) - set(manifest.workflows)), "the manifest does not have it"
     )
     chosen: dict[str, Chosen] = {}
+    reasons = revoked(manifest.revocations)
     for name, entry in sorted(manifest.workflows.items()):
         if not _NAME.fullmatch(name):
             raise IntegrityError(f"{manifest.channel}/manifest.json: workflows: {name!r} is not a name")
@@ -149,7 +182,13 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
                 f"{manifest.channel}/manifest.json: workflow {name}, profile {profile.name}: names the bundle "
                 f"{build.bundle.name!r}; tell the publisher"
             )
-        chosen[name] = Chosen(entry, build)
+        pack = None
+        if entry.task is Task.RETRIEVE:
+            pack = choose_pack(name, build, manifest, assignment, profile.name, reasons)
+        if isinstance(pack, str):
+            skipped[name] = pack
+        else:
+            chosen[name] = Chosen(entry, build, pack)
     return Plan(manifest, digest, assignment, profile, chosen, skipped)
 
 
@@ -174,58 +213,30 @@ def _reason_against(
 
 
 def revoked(revocations: Iterable[Revocation]) -> dict[str, str]:
-    """The reason for each revoked bundle digest."""
+    """The reason for each revoked digest of a bundle or pack."""
     return {revocation.bundle: revocation.reason for revocation in revocations}
 
 
 def without_revoked(active: Active, manifest: FleetManifest, now: datetime) -> Active:
     """The running version as of this refresh: seen now, and without what was revoked."""
     reasons = revoked(manifest.revocations)
-    dropped = {
-        name: f"its bundle was revoked: {reasons[entry.bundle]}"
-        for name, entry in active.workflows.items()
-        if entry.bundle in reasons
-    }
+    dropped: dict[str, str] = {}
+    for name, entry in active.workflows.items():
+        if entry.bundle in reasons:
+            dropped[name] = f"its bundle was revoked: {reasons[entry.bundle]}"
+        elif entry.pack is not None and entry.pack.digest in reasons:
+            dropped[name] = pack_revoked(reasons[entry.pack.digest])
     kept = {name: entry for name, entry in active.workflows.items() if name not in dropped}
     seen = max(now, active.seen)
     return active.model_copy(update={"seen": seen, "workflows": kept, "skipped": {**active.skipped, **dropped}})
 
 
-def check_layout(layout: OciManifest, name: str) -> None:
-    """Refuse a bundle that cannot be laid out as a folder, or that has no `bundle.json`.
-
-    Raises:
-        IntegrityError: it is one.
-    """
-    paths = {layer.path for layer in layout.layers}
-    if BUNDLE_FILE not in paths:
-        raise IntegrityError(f"bundle {name}: no layer is its {BUNDLE_FILE}; tell the publisher")
-    folders = {parent.casefold() for path in paths for parent in _parents(path)}
-    if both := sorted(path for path in paths if path.casefold() in folders):
-        raise IntegrityError(f"bundle {name}: {both[0]} is a file and a folder; tell the publisher")
+def _running(entry: ActiveWorkflow) -> tuple[str, str | None]:
+    """What of a workflow runs: the bundle, and the pack where there is one."""
+    return entry.bundle, None if entry.pack is None else entry.pack.digest
 
 
-def check_config(
-    config: BundleConfig, name: str, workflow: str, entry: ActiveWorkflow, profile: HardwareProfile
-) -> None:
-    """Refuse a bundle that says of itself something else than the manifest says of it.
-
-    Raises:
-        IntegrityError: workflow, profile, task or ISA differ.
-    """
-    found = (config.workflow, config.profile, config.task, config.isa)
-    expected = (workflow, profile.name, entry.task, profile.isa)
-    for field, said, due in zip(("workflow", "profile", "task", "isa"), found, expected, strict=True):
-        if said != due:
-            raise IntegrityError(f"bundle {name}: bundle.json: {field} is {said}, the manifest says {due}")
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
-
-
-def _served(chosen: Chosen, layout: OciManifest) -> ActiveWorkflow:
+def _served(chosen: Chosen, layout: OciManifest, parts: PackParts | None) -> ActiveWorkflow:
     """The record of one workflow."""
     entry, build = chosen.entry, chosen.build
     blobs = [build.bundle.manifest, build.bundle.signature, *layout.layers]
@@ -245,4 +256,5 @@ def _served(chosen: Chosen, layout: OciManifest) -> ActiveWorkflow:
         bundle=build.bundle.digest,
         name=build.bundle.name,
         blobs=tuple(sorted({blob.digest for blob in blobs})),
+        pack=record_of(chosen.pack, parts) if chosen.pack is not None and parts is not None else None,
     )

@@ -21,7 +21,10 @@ ROOT_FILE = "root.json"
 METADATA = "metadata"
 BLOBS = Path("blobs", "sha256")
 LOCK_FILE = "lock"
+PACK_KEY_FILE = "pack-key"
+"""The secret key of the site class (age), where the site has it. Nobody but its owner may read it."""
 MAX_ROOT_BYTES = 512_000
+MAX_KEY_BYTES = 64_000
 
 Kind = Literal["edge", "central"]
 
@@ -39,8 +42,12 @@ class Enrolment(Wire):
     enrolled: AwareDatetime
 
 
-def enroll(state: Path, *, root: Path, source: str, site: str, kind: Kind = "edge") -> Enrolment:
+def enroll(
+    state: Path, *, root: Path, source: str, site: str, kind: Kind = "edge", pack_key: Path | None = None
+) -> Enrolment:
     """Make a folder the state of a site. Nothing is asked of the network.
+
+    Again with another `pack_key` it replaces the key; everything else must stay what it was.
 
     Args:
         state: the folder, made with mode 0700; everything of the site lives in it.
@@ -48,25 +55,37 @@ def enroll(state: Path, *, root: Path, source: str, site: str, kind: Kind = "edg
         source: http(s) address, folder or `file://` address of the published tree.
         site: the site's name in the fleet.
         kind: `edge` or `central`.
+        pack_key: file with the secret key of the site class, as `age-keygen` writes it, for encrypted
+            knowledge packs.
 
     Raises:
-        UsageError: `root`, `source` or `site` is not what it must be.
+        UsageError: `root`, `source`, `site` or `pack_key` is not what it must be.
         RefusedError: the folder is enrolled differently already.
         StorageError: the folder cannot be written.
     """
     raw = _read_root(root)
     wanted = _enrolment(site, kind, normal_address(source), raw)
+    key = None if pack_key is None else _read_key(pack_key)
     with storing(state):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         state.chmod(0o700)
         with only_one(state / LOCK_FILE):
-            if (state / SITE_FILE).exists():
-                return _same(state, wanted)
+            known = _same(state, wanted) if (state / SITE_FILE).exists() else None
+            if key is not None:
+                write_file(state / PACK_KEY_FILE, key, private=True)
+            if known is not None:
+                return known
             for folder in (Path(METADATA), BLOBS, Path(VERSIONS)):
                 (state / folder).mkdir(parents=True, exist_ok=True)
             write_file(state / ROOT_FILE, raw)
             write_file(state / SITE_FILE, dump(wanted))
     return wanted
+
+
+def pack_key(state: Path) -> Path | None:
+    """The file with the secret key of the site class, or None where the site has not got it."""
+    path = state / PACK_KEY_FILE
+    return path if path.is_file() else None
 
 
 def load_enrolment(state: Path) -> Enrolment:
@@ -116,6 +135,31 @@ def _read_root(path: Path) -> bytes:
     except LadingError as exc:
         raise UsageError(f"{exc}; the publisher's root.json was expected") from exc
     return raw
+
+
+def _read_key(path: Path) -> bytes:
+    """The one secret key in a file, as the line that it is. No message ever shows what the file holds.
+
+    Raises:
+        UsageError: it is not there, or holds no such key.
+    """
+    import pyrage
+
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_KEY_BYTES)
+    except OSError as exc:
+        raise UsageError(f"{path}: the secret key of the site class was expected: {exc.strerror}") from exc
+    lines = [line.strip() for line in raw.decode("utf-8", "replace").splitlines()]
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if len(keys) == 1:
+        try:
+            pyrage.x25519.Identity.from_str(keys[0])
+        except pyrage.IdentityError:
+            pass  # without its cause, which might quote what it was given
+        else:
+            return f"{keys[0]}\n".encode()
+    raise UsageError(f"{path}: one line AGE-SECRET-KEY-1... was expected, the secret key of the site class")
 
 
 def _enrolment(site: str, kind: Kind, source: str, root: bytes) -> Enrolment:

@@ -7,10 +7,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_manifests.bundle import BUNDLE_FILE, BundleConfig, OciManifest
 from fleet_manifests.errors import IntegrityError, RefusedError
+from fleet_manifests.knowledge import PACK_FILE, PackConfig
 from fleet_manifests.profile import HardwareProfile
 from fleet_manifests.signature import verify_bundle
 from fleet_manifests.wire import dump, parse
@@ -20,14 +22,28 @@ from runtimes.sync.active import (
     PREVIOUS,
     VERSIONS,
     Active,
+    ActiveWorkflow,
     current_version,
     load_version,
 )
 from runtimes.sync.blobs import Blobs
+from runtimes.sync.contents import check_config, check_pack_config
 from runtimes.sync.files import TEMPORARY, swap_link, sync_folder, write_file
-from runtimes.sync.plan import check_config
+from runtimes.sync.smoke import PackTrial
 
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+
+Smoke = Callable[[Path, PackTrial | None], list[str]]
+"""Runs the cases of a bundle, and those of the pack that it searches, and says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A bundle or pack that is to be laid out."""
+
+    layout: OciManifest
+    signature: Path
+    """The signature file."""
 
 
 def next_version(state: Path, channel: str, manifest_version: int) -> str:
@@ -40,42 +56,48 @@ def next_version(state: Path, channel: str, manifest_version: int) -> str:
 def stage(
     state: Path,
     record: Active,
-    layouts: Mapping[str, OciManifest],
-    signatures: Mapping[str, Path],
+    bundles: Mapping[str, Signed],
+    packs: Mapping[str, Signed],
     blobs: Blobs,
     *,
     key: bytes,
+    pack_key: Path | None,
     profile: HardwareProfile,
-    smoke: Callable[[Path], list[str]],
+    smoke: Smoke,
 ) -> None:
     """Make a version's folder, check everything in it and give it its name.
 
     Args:
         state: the site's state folder.
         record: what the version is to be.
-        layouts: the OCI manifest of each workflow's bundle.
-        signatures: the signature file of each workflow's bundle.
+        bundles: each workflow's bundle.
+        packs: the knowledge pack of each workflow that searches one.
         blobs: where the layers are.
         key: the builder's public key, PEM.
+        pack_key: the file with the key of the site class, where there is one.
         profile: the profile of this machine.
-        smoke: runs a bundle's own cases and says what is wrong.
+        smoke: runs the cases of a bundle and its pack.
 
     Raises:
-        IntegrityError: a bundle is not what was signed, or not what the manifest says.
-        RefusedError: a bundle fails its own smoke cases on this machine.
+        IntegrityError: a bundle or pack is not what was signed, or not what the manifest says.
+        RefusedError: a bundle or pack fails its own smoke cases on this machine, or the key is another's.
         OSError: the disk is full.
     """
     staging = state / VERSIONS / f"{TEMPORARY}{record.version}"
     staging.mkdir()
     for workflow, entry in record.workflows.items():
-        folder = staging / entry.folder
-        lay_out(folder, layouts[workflow], blobs)
-        verify_bundle(folder, signatures[workflow], key, name=entry.name)
+        folder = _verified(staging / entry.folder, bundles[workflow], blobs, key, entry.name)
         config = parse(BundleConfig, (folder / BUNDLE_FILE).read_bytes(), where=f"{entry.name}/{BUNDLE_FILE}")
         check_config(config, entry.name, workflow, entry, profile)
-        if failures := smoke(folder):
+        trial = None
+        if entry.pack is not None:
+            place = _verified(staging / entry.pack.folder, packs[workflow], blobs, key, entry.pack.name)
+            said = parse(PackConfig, (place / PACK_FILE).read_bytes(), where=f"{entry.pack.name}/{PACK_FILE}")
+            check_pack_config(said, entry.pack, config, retriever=entry.bundle, site_class=record.site_class)
+            trial = PackTrial(place, entry.bundle, pack_key if entry.pack.encrypted else None)
+        if failures := smoke(folder, trial):
             raise RefusedError(
-                f"bundle {entry.name} ({entry.bundle}) fails on this machine: {'; '.join(failures)}; "
+                f"{_named(entry)} fails on this machine: {'; '.join(failures)}; "
                 "the running version stays; tell the publisher"
             )
     write_file(staging / ACTIVE_FILE, dump(record))
@@ -86,7 +108,7 @@ def stage(
 
 
 def lay_out(folder: Path, layout: OciManifest, blobs: Blobs) -> None:
-    """Put a bundle's layers where they belong. Blobs are shared, not copied, where the disk can do that."""
+    """Put the layers of a bundle or pack where they belong: as links to the blobs, where the disk can do that."""
     folder.mkdir(parents=True)
     for layer in layout.layers:
         path = folder / layer.path
@@ -136,7 +158,20 @@ def prune(state: Path, blobs: Blobs) -> None:
     for path in (state / VERSIONS).iterdir():
         if path.name not in names:
             shutil.rmtree(path)
-    blobs.prune(digest for record in kept for workflow in record.workflows.values() for digest in workflow.blobs)
+    blobs.prune(digest for record in kept for workflow in record.workflows.values() for digest in workflow.needed)
+
+
+def _verified(folder: Path, signed: Signed, blobs: Blobs, key: bytes, name: str) -> Path:
+    """Lay out a bundle or pack and verify that it is what was signed under that name."""
+    lay_out(folder, signed.layout, blobs)
+    verify_bundle(folder, signed.signature, key, name=name)
+    return folder
+
+
+def _named(entry: ActiveWorkflow) -> str:
+    """A bundle, and its pack, for a message."""
+    pack = "" if entry.pack is None else f" with pack {entry.pack.name} ({entry.pack.digest})"
+    return f"bundle {entry.name} ({entry.bundle}){pack}"
 
 
 def _linked(state: Path, link: str) -> Active | None:

@@ -1,8 +1,9 @@
-"""A tiny BERT with a mean pool and a head, random but seeded, as a merged model folder."""
+"""A tiny BERT with a mean pool, random but seeded, as merged model folders of a classifier and a retriever."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,3 +84,39 @@ def exported(merged: Path, tiny, texts, tmp_path_factory: pytest.TempPathFactory
     from quantize import export_onnx
 
     return export_onnx(merged, tmp_path_factory.mktemp("onnx") / "tiny", load=tiny(), texts=texts).folder
+
+
+@pytest.fixture(scope="session")
+def merged_retriever(merged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a retriever."""
+    folder = tmp_path_factory.mktemp("merged") / "retriever"
+    shutil.copytree(merged, folder, ignore=shutil.ignore_patterns("labels.json"))
+    (folder / "arguments.json").write_text('{"seed": 0, "task": "retrieve"}')
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_retriever(tiny) -> Callable[..., Callable[[Path], object]]:
+    """Makes loaders of a tiny retriever around the tiny encoder; keywords make it misbehave."""
+    import torch
+
+    class TinyRetriever(torch.nn.Module):
+        def __init__(self, **faults: bool) -> None:
+            super().__init__()
+            self.whole = tiny(**faults)(Path())
+            self.whole.head = torch.nn.Identity()
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            mean = self.whole(input_ids, attention_mask)
+            return mean / (mean * mean).sum(dim=1, keepdim=True).clamp(min=1e-24).sqrt()
+
+    return lambda **faults: lambda _: TinyRetriever(**faults)
+
+
+@pytest.fixture(scope="session")
+def exported_retriever(merged_retriever: Path, tiny_retriever, texts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny retriever, exported once."""
+    from quantize import export_onnx
+
+    out = tmp_path_factory.mktemp("onnx") / "retriever"
+    return export_onnx(merged_retriever, out, load=tiny_retriever(), texts=texts).folder

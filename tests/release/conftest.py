@@ -22,10 +22,13 @@ from fleet_manifests import (
     HardwareProfile,
     HostFacts,
     IsaClass,
+    KnowledgeReport,
     LatencyObjective,
     LatencyReport,
     Machine,
     Measurement,
+    PackCase,
+    PackConfig,
     Placement,
     SplitRef,
     Task,
@@ -35,7 +38,7 @@ from fleet_manifests import (
     digest_of,
     worst,
 )
-from release import Candidate, Keys, Policy, Release, assemble, attest, sign_bundle
+from release import Candidate, Keys, PackCandidate, Policy, Release, assemble, assemble_pack, attest, sign_bundle
 
 VNNI = HostFacts(architecture="x86_64", features=("avx2", "avx512_vnni"), cpu_model="Test CPU", cores=4, memory_mb=8192)
 AVX2 = HostFacts(architecture="x86_64", features=("avx2",), cpu_model="Older CPU", cores=4, memory_mb=8192)
@@ -91,11 +94,18 @@ class Builder:
         )
 
     def bundle(
-        self, workflow: str = "triage", profile: HardwareProfile | None = None, content: str = "weights"
+        self,
+        workflow: str = "triage",
+        profile: HardwareProfile | None = None,
+        content: str = "weights",
+        task: Task = Task.CLASSIFY,
     ) -> Path:
         self.made += 1
         out = self.root / f"out-{self.made}"
-        assemble(self.files(content), self.config(workflow, profile), out)
+        config = self.config(workflow, profile)
+        if task is Task.RETRIEVE:
+            config = config.model_copy(update={"task": task, "labels": (), "dimension": 4})
+        assemble(self.files(content), config, out)
         sign_bundle(out, self.keys["builder"])
         return out
 
@@ -145,18 +155,97 @@ class Builder:
         *,
         content: str = "weights",
         verdict: Verdict = Verdict.PASS,
+        task: Task = Task.CLASSIFY,
         **changes: object,
     ) -> Candidate:
         profile = profile or self.profile()
-        out = self.bundle(workflow, profile, content)
+        out = self.bundle(workflow, profile, content, task)
         host = AVX2 if profile.isa is IsaClass.X86_64_V3 else VNNI
         said = {"host": host, **changes}
         evidence = self.evidence(out, verdict=verdict, workflow=workflow, profile=profile.name, **said)
         return Candidate(workflow, profile, out, evidence)
 
+    def retriever(self, content: str = "weights", **changes: object) -> Candidate:
+        return self.candidate("sops", content=content, task=Task.RETRIEVE, **changes)
+
+    def pack_files(self, content: str = "passages", *, encrypted: bool = False) -> dict[str, Path]:
+        """What `runtimes.knowledge` would write, as far as releasing can tell."""
+        folder = self.root / f"pack-{content}"
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = {
+            "passages.jsonl": content,
+            "embedding_codes.npy": f"codes of {content}",
+            "embedding_scales.npy": "scales",
+            "bm25_terms.txt": f"terms of {content}",
+            "bm25_scores.npy": f"scores of {content}",
+        }
+        if encrypted:
+            texts = {f"{name}.age": f"age-encryption.org/v1\n{text}" for name, text in texts.items()}
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+        return {name: folder / name for name in texts}
+
+    def pack_config(self, retriever: str, **changes: object) -> PackConfig:
+        said = {
+            "workflow": "sops",
+            "profile": "edge-x86-vnni",
+            "site_class": "branch",
+            "retriever": retriever,
+            "library": digest_of(b"library"),
+            "passages": 3,
+            "dimension": 4,
+            "smoke": (PackCase(question="slot taken?", passage="wh-1/occupied"),),
+        }
+        return PackConfig.model_validate({**said, **changes})
+
+    def pack(self, retriever: str, content: str = "passages", **changes: object) -> Path:
+        self.made += 1
+        out = self.root / f"out-{self.made}"
+        config = self.pack_config(retriever, **changes)
+        assemble_pack(self.pack_files(content, encrypted=config.encrypted), config, out)
+        sign_bundle(out, self.keys["builder"])
+        return out
+
+    def knowledge(self, pack: Path, retriever: str, **changes: object) -> Path:
+        """The evidence about a pack."""
+        said = {"site_class": "branch", "workflow": "sops", **changes}
+        special = {"site_class": said.pop("site_class"), "retriever": retriever}
+        common = self.report("accuracy", digest_of((pack / "manifest.json").read_bytes()), **said)
+        report = KnowledgeReport(**{**common.model_dump(exclude={"kind", "confusion"}), **special})
+        path = pack / "knowledge.dsse.json"
+        path.write_bytes(attest(report, self.keys["builder"]))
+        return path
+
+    def pack_candidate(
+        self,
+        retriever: Candidate | str,
+        content: str = "passages",
+        *,
+        site_class: str = "branch",
+        verdict: Verdict = Verdict.PASS,
+        said: dict[str, object] | None = None,
+        **config: object,
+    ) -> PackCandidate:
+        """A pack of a retriever with its evidence; `said` is what the evidence says otherwise."""
+        digest = retriever if isinstance(retriever, str) else self.digest(retriever)
+        out = self.pack(digest, content, site_class=site_class, **config)
+        evidence = self.knowledge(
+            out, **{"retriever": digest, "site_class": site_class, "verdict": verdict, **(said or {})}
+        )
+        return PackCandidate("sops", self.profile(), site_class, out, (evidence,))
+
+    def digest(self, candidate: Candidate | PackCandidate) -> str:
+        """The digest of a bundle or pack."""
+        return digest_of((candidate.folder / "manifest.json").read_bytes())
+
     def entry(self, title: str = "Exception triage", **changes: object) -> WorkflowEntry:
         placement = Placement(where=Where.HYBRID, reasons=("it must work when the line is down",))
-        return WorkflowEntry(task=Task.CLASSIFY, title=title, owner="Service", placement=placement, **changes)
+        said = {"task": Task.CLASSIFY, "title": title, "owner": "Service", "placement": placement}
+        return WorkflowEntry(**{**said, **changes})
+
+    def sops(self, **changes: object) -> dict[str, WorkflowEntry]:
+        """The workflow of the retriever."""
+        return {"sops": self.entry("Procedures", task=Task.RETRIEVE, **changes)}
 
     def assignment(self, site: str, **changes: object) -> Assignment:
         said = {"site_class": "branch", "version": 1, "issued": datetime(2026, 1, 1, tzinfo=UTC), "channel": "stable"}

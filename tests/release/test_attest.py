@@ -203,3 +203,34 @@ def test_the_enclosed_bytes_are_the_reports_canonical_json(builder: Any, keys: K
     enclosed = payload_of(attest(report, keys["builder"]))["predicate"]["configuration"][0]
     assert base64.b64decode(enclosed["content"]) == dump(report)
     assert enclosed["mediaType"] == "application/vnd.lading.accuracy-report.v1+json"
+
+
+def test_evidence_about_a_pack(builder: Any, keys: Keys) -> None:
+    """A third kind: its subject is the pack, by the pack's name and digest."""
+    retriever = digest_of(b"retriever")
+    pack = builder.pack(retriever)
+    digest = digest_of((pack / "manifest.json").read_bytes())
+    envelope = builder.knowledge(pack, retriever).read_bytes()
+    report = verify_evidence(envelope, keys["builder"].public_pem, digest)
+    assert (report.kind, report.subject, report.retriever) == ("knowledge", "sops--edge-x86-vnni--branch", retriever)
+    statement = payload_of(envelope)
+    assert statement["subject"] == [
+        {"name": "sops--edge-x86-vnni--branch", "digest": {"sha256": digest.removeprefix("sha256:")}}
+    ]
+    enclosed = statement["predicate"]["configuration"][0]
+    assert enclosed["mediaType"] == "application/vnd.lading.knowledge-report.v1+json"
+    assert evidence_descriptor(envelope, report).annotations == {"lading.evidence.kind": "knowledge"}
+    with pytest.raises(IntegrityError, match=f"is about bundle {digest}"):
+        verify_evidence(envelope, keys["builder"].public_pem, OTHER)
+
+
+def test_a_statement_that_names_the_bundle_instead_of_the_pack_is_refused(builder: Any, keys: Keys) -> None:
+    pack = builder.pack(BUNDLE)
+    digest = digest_of((pack / "manifest.json").read_bytes())
+
+    def bundle_name(statement: dict[str, Any]) -> None:
+        statement["subject"][0]["name"] = "sops--edge-x86-vnni"
+
+    changed = resign(builder.knowledge(pack, BUNDLE).read_bytes(), keys["builder"], bundle_name)
+    with pytest.raises(IntegrityError, match="says something else than the report in it"):
+        verify_evidence(changed, keys["builder"].public_pem, digest)

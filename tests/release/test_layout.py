@@ -8,7 +8,7 @@ import pytest
 
 from fleet_manifests import Descriptor, digest_of, dump, parse
 from fleet_manifests.bundle import MANIFEST_TYPE, SIGNATURE_TYPE, BundleRef
-from release.layout import EMPTY_BLOB, Index, bundle_entry, referrer
+from release.layout import EMPTY_BLOB, Index, artifact_entry, referrer
 
 pytestmark = pytest.mark.unit
 SIGNATURE = Descriptor(media_type=SIGNATURE_TYPE, digest=digest_of(b"signature"), size=9)
@@ -21,19 +21,19 @@ BUNDLE = BundleRef(
 
 def test_an_index_round_trips_and_is_sorted() -> None:
     _, listed = referrer(BUNDLE, SIGNATURE)
-    index = Index().merged([listed, bundle_entry(BUNDLE)])
+    index = Index().merged([listed, artifact_entry(BUNDLE)])
     assert parse(Index, dump(index)) == index
     assert [entry.digest for entry in index.manifests] == sorted(entry.digest for entry in index.manifests)
 
 
 def test_merging_the_same_again_changes_nothing() -> None:
-    index = Index().merged([bundle_entry(BUNDLE)])
-    assert dump(index.merged([bundle_entry(BUNDLE)])) == dump(index)
+    index = Index().merged([artifact_entry(BUNDLE)])
+    assert dump(index.merged([artifact_entry(BUNDLE)])) == dump(index)
 
 
 def test_merging_keeps_what_is_there() -> None:
     _, listed = referrer(BUNDLE, SIGNATURE)
-    assert len(Index().merged([bundle_entry(BUNDLE)]).merged([listed]).manifests) == 2
+    assert len(Index().merged([artifact_entry(BUNDLE)]).merged([listed]).manifests) == 2
 
 
 def test_a_referrer_points_to_its_bundle_and_holds_the_blob() -> None:
@@ -52,5 +52,5 @@ def test_the_empty_blob_is_the_one_of_the_oci_specification() -> None:
 
 
 def test_a_bundle_can_be_asked_for_by_name() -> None:
-    name = bundle_entry(BUNDLE).annotations["org.opencontainers.image.ref.name"]
+    name = artifact_entry(BUNDLE).annotations["org.opencontainers.image.ref.name"]
     assert name == f"triage--edge.{BUNDLE.digest.removeprefix('sha256:')[:12]}"

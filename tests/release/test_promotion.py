@@ -188,7 +188,7 @@ def test_two_reports_of_one_kind_are_refused(builder: Any, keys: Keys) -> None:
 def test_a_report_about_another_profile_is_refused(builder: Any, keys: Keys) -> None:
     candidate = builder.candidate()
     builder.evidence(candidate.folder, profile="edge-arm64")
-    assert "the report is about triage on edge-arm64" in failures(check(candidate, keys))["accuracy"]
+    assert "the report is about triage--edge-arm64" in failures(check(candidate, keys))["accuracy"]
 
 
 @pytest.mark.parametrize("measurement", [Measurement.EMULATED, Measurement.ABSENT])

@@ -8,6 +8,7 @@ none gives 1/3, two different ones 0.491 each.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,21 @@ from typing import Any
 
 import pytest
 
-from fleet_manifests import BaseRef, BundleConfig, Guardrails, IsaClass, Task, Where, digest_of, dump
+from fleet_manifests import (
+    BaseRef,
+    BundleConfig,
+    Guardrails,
+    IsaClass,
+    PackConfig,
+    Passage,
+    Relevance,
+    Task,
+    Where,
+    digest_of,
+    dump,
+)
 from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
+from fleet_manifests.knowledge import PACK_FILE, pack_name
 from runtimes.sync.active import ACTIVE_FILE, CURRENT, VERSIONS, Active, ActiveWorkflow
 from runtimes.sync.site import SITE_FILE, Enrolment
 
@@ -63,6 +77,40 @@ class Tree:
         os.replace(link, self.state / CURRENT)
         return active
 
+    def add_library(self, active: Active, passages: tuple[Passage, ...], **changes: Any) -> Active:
+        """Put the workflow `sop` into an active version: a retriever and a pack of passages, as sync does."""
+        from runtimes.knowledge import encrypt_files, write
+
+        where, name = self.state / VERSIONS / active.version, bundle_name("sop", self.profile)
+        folder = where / "bundles" / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            write_retriever(folder, self.profile)
+        retriever = digest_of((folder / BUNDLE_FILE).read_bytes())
+        recipient = changes.pop("recipient", None)
+        named = pack_name("sop", self.profile, active.site_class)
+        pack = where / "packs" / named
+        shutil.rmtree(pack, ignore_errors=True)
+        pack.mkdir(parents=True)
+        library = write(passages, vectors(folder, [one.content for one in passages]), pack)
+        config = PackConfig(
+            workflow="sop", profile=self.profile, site_class=active.site_class, retriever=retriever, library=library,
+            passages=len(passages), dimension=len(WORDS), encrypted=recipient is not None,
+            relevance=Relevance(intercept=-8.0, weights={"cosine": 10.0}), defer_threshold=0.5,
+        )  # fmt: skip
+        if recipient is not None:
+            encrypt_files(pack, recipient)
+        (pack / PACK_FILE).write_bytes(dump(config))
+        fields = {
+            "task": "retrieve", "title": "SOP assistant", "owner": "ops", "where": Where.HYBRID, "defer_threshold": 0.0,
+            "bundle": retriever, "name": name, "blobs": (),
+            "pack": {"digest": digest_of(dump(config)), "name": named, "data_class": "internal", "blobs": ()},
+        }  # fmt: skip
+        entry = ActiveWorkflow.model_validate(fields | changes)
+        active = active.model_copy(update={"workflows": {**active.workflows, "sop": entry}})
+        self.write(active)
+        return active
+
     def write(self, active: Active) -> None:
         """Replace the record of a version, as sync does when it saw the repository or a revocation."""
         path = self.state / VERSIONS / active.version / ACTIVE_FILE
@@ -94,6 +142,50 @@ class Tree:
             "name": name, "blobs": (),
         }  # fmt: skip
         return ActiveWorkflow.model_validate(fields | edited)
+
+
+WORDS = ("spill", "oil", "pallet", "slot", "charge", "battery", "lamp", "door")
+
+
+def write_retriever(folder: Path, profile: str) -> None:
+    """A retriever whose vector has one place for each of `WORDS`, and a little everywhere."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    rows = np.full((len(WORDS) + 2, len(WORDS)), 0.01, np.float32)
+    rows[2:] += np.eye(len(WORDS), dtype=np.float32)
+    nodes = [
+        helper.make_node("Gather", ["rows", "input_ids"], ["gathered"]),
+        helper.make_node("ReduceSum", ["gathered", "tokens"], ["sum"], keepdims=0),
+        helper.make_node("ReduceL2", ["sum", "tokens"], ["length"], keepdims=1),
+        helper.make_node("Div", ["sum", "length"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "tiny", [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "sequence"])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", len(WORDS)])],
+        [numpy_helper.from_array(rows, "rows"), numpy_helper.from_array(np.array([1], np.int64), "tokens")],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    save(made, folder / "model.onnx")
+    tokenizer = Tokenizer(
+        models.WordLevel({"[PAD]": 0, "[UNK]": 1} | {word: 2 + n for n, word in enumerate(WORDS)}, unk_token="[UNK]")
+    )
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = BundleConfig(
+        workflow="sop", task=Task.RETRIEVE, profile=profile, isa=IsaClass.X86_64, recipe="fp32", dimension=len(WORDS),
+        max_characters=5000, data_card=ANY, base=BaseRef(name="tiny", revision="1", digest=ANY, licence="Apache-2.0"),
+    )  # fmt: skip
+    (folder / BUNDLE_FILE).write_bytes(dump(config))
+
+
+def vectors(folder: Path, texts: list[str]) -> Any:
+    """The embeddings of texts by the retriever in a folder."""
+    from runtimes.engine import load_embedder
+
+    return load_embedder(folder).embeddings(texts)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from training.arguments import TuneArguments
+from fleet_manifests import Passage, dump
+from training.arguments import RetrieveArguments, TuneArguments
 from training.bases import BaseSpec, ResolvedBase, resolve
+from training.retriever import RetrieverResult
 
 TOPICS = {
     "damage": "wet broken crushed torn dented leaking pallet carton",
@@ -20,6 +22,9 @@ TOPICS = {
     "price": "price invoice discount charged wrong amount credit terms",
 }
 FILLER = "the a order from customer said is was please check again today for item part 4711 and but not"
+_WORDS = [word for topic in TOPICS.values() for word in topic.split()]
+ASKED = dict(zip(_WORDS[0::2], _WORDS[1::2], strict=True))
+"""What passages say, and how people ask for it."""
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -151,3 +156,74 @@ def adapter(
     out = tmp_path_factory.mktemp("tuned") / "adapter"
     finetune(corpus, base, arguments, out)
     return out
+
+
+def make_library(count: int, seed: int) -> list[Passage]:
+    """Passages that are about two things each; who asks about them uses other words (`ASKED`)."""
+    draw = random.Random(seed)
+    pairs = draw.sample([(a, b) for a in ASKED for b in ASKED if a < b], count)
+    return [
+        Passage(
+            id=f"sop-{number // 5}/{number:02d}",
+            document=f"SOP-{number // 5}",
+            title="the order",
+            section=(f"about {one} and {other}",),
+            text=" ".join([one, "item", other, *draw.choices(FILLER.split(), k=5)]) + ".",
+        )
+        for number, (one, other) in enumerate(pairs)
+    ]
+
+
+def ask(passages: Sequence[Passage], each: int, seed: int) -> list[dict[str, Any]]:
+    """Questions about passages, in words that the passages do not have."""
+    draw = random.Random(seed)
+    rows = []
+    for passage in passages:
+        words = [ASKED[word] for word in passage.text.split() if word in ASKED]
+        for number in range(each):
+            text = [*words, *draw.choices(FILLER.split(), k=3)]
+            draw.shuffle(text)
+            rows.append({"id": f"{seed}-{passage.id}-{number}", "text": " ".join(text), "relevant": [passage.id]})
+    return rows
+
+
+def write_library(folder: Path, passages: Sequence[Passage], **splits: Sequence[dict[str, Any]]) -> Path:
+    """The corpus folder of a retriever."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "passages.jsonl").write_bytes(b"".join(dump(passage) + b"\n" for passage in passages))
+    for name, rows in splits.items():
+        write_rows(folder / f"{name}.jsonl", rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty passages, three training questions to each of thirty of them, others for validation and test."""
+    passages = make_library(40, 1)
+    return write_library(
+        tmp_path_factory.mktemp("library"),
+        passages,
+        train=ask(passages[:30], 3, 1),
+        validation=ask(passages, 1, 2),
+        test=ask(passages, 1, 3),
+    )
+
+
+@pytest.fixture(scope="session")
+def retrieve_arguments() -> RetrieveArguments:
+    """Quick settings that learn: one thread, few tokens."""
+    return RetrieveArguments(
+        epochs=12, learning_rate=2e-2, batch_size=16, rank=8, alpha=16, max_tokens=32, train_tokens=32, threads=1,
+        precision="fp32",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def retriever(
+    library: Path, base: ResolvedBase, retrieve_arguments: RetrieveArguments, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RetrieverResult, Path]:
+    """An adapter folder tuned on the library, and what the tuning came to."""
+    from training.retriever import finetune_retriever
+
+    out = tmp_path_factory.mktemp("retriever") / "adapter"
+    return finetune_retriever(library, base, retrieve_arguments, out), out

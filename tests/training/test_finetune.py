@@ -15,8 +15,9 @@ from fleet_manifests import DataError, IntegrityError, UsageError
 from training import finetune as module
 from training.arguments import TuneArguments
 from training.bases import ResolvedBase
+from training.epochs import best_of
 from training.finetune import TuneResult, finetune
-from training.loop import Epoch, best_of
+from training.loop import Epoch
 
 pytestmark = pytest.mark.integration
 

@@ -13,6 +13,7 @@ from training.bases import ResolvedBase
 from training.features import load_tokenizer, pad, tokenize
 from training.merge import merge, require_parity
 from training.model import load_merged
+from training.retriever import RetrieverResult
 
 pytestmark = pytest.mark.integration
 
@@ -131,7 +132,7 @@ def test_logits_that_differ_are_refused(change: float) -> None:
 
     expected = torch.tensor([[1.0, -4.0], [0.5, 0.25]])
     require_parity(expected, expected + 1e-5, "here")
-    with pytest.raises(IntegrityError, match="here: merged logits differ"):
+    with pytest.raises(IntegrityError, match="here: merged outputs differ"):
         require_parity(expected, expected + torch.tensor([[0, 0], [0, change]]), "here")
 
 
@@ -170,3 +171,77 @@ def test_the_merged_model_exports_to_onnx(merged: Path, tmp_path: Path) -> None:
             ids, mask = pad(batch, 0)
             found = session.run(["logits"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
             np.testing.assert_allclose(found, model(ids, mask).numpy(), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def merged_retriever(
+    retriever: tuple[RetrieverResult, Path], base: ResolvedBase, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("merged") / "retriever"
+    merge(retriever[1], base, out)
+    return out
+
+
+def test_a_merged_retriever_has_no_labels(merged_retriever: Path, retriever: tuple[RetrieverResult, Path]) -> None:
+    names = {"config.json", "model.safetensors", "tokenizer.json", "arguments.json"}
+    assert {path.name for path in merged_retriever.iterdir()} == names
+    assert (merged_retriever / "arguments.json").read_bytes() == (retriever[1] / "arguments.json").read_bytes()
+    config = json.loads((merged_retriever / "config.json").read_text())
+    assert config["architectures"] == ["MeanPoolEmbedder"]
+
+
+def test_a_merged_retriever_gives_vectors_of_length_one_as_the_adapter_does(
+    merged_retriever: Path, retriever: tuple[RetrieverResult, Path], base: ResolvedBase
+) -> None:
+    import torch
+    from peft import PeftModel
+
+    from training.model import build_embedder, load_encoder, mean_pool
+
+    ids, mask = pad(tokenize(load_tokenizer(merged_retriever, 32), TEXTS), 0)
+    tuned = PeftModel.from_pretrained(build_embedder(load_encoder(base.path)), str(retriever[1])).eval()
+    model = load_merged(merged_retriever)
+    with torch.inference_mode():
+        expected, found = tuned(input_ids=ids, attention_mask=mask), model(ids, mask)
+        mean = mean_pool(model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
+        frozen = build_embedder(load_encoder(base.path))(ids, mask)
+    assert found.shape == (3, 32)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found, torch.nn.functional.normalize(mean, dim=1))
+    assert (found - frozen).abs().max() > 0.01
+
+
+def test_padding_does_not_move_a_vector(merged_retriever: Path) -> None:
+    import torch
+
+    model = load_merged(merged_retriever)
+    sequences = tokenize(load_tokenizer(merged_retriever, 32), TEXTS)
+    with torch.inference_mode():
+        together = model(*pad(sequences, 0))
+        alone = torch.cat([model(*pad([sequence], 0)) for sequence in sequences])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_folder_that_names_no_task_is_a_classifiers(merged: Path, merged_retriever: Path, tmp_path: Path) -> None:
+    assert "task" not in json.loads((merged / "arguments.json").read_text())
+    assert load_merged(merged).head.out_features == 3
+    folder = shutil.copytree(merged_retriever, tmp_path / "copy")
+    shutil.copyfile(merged / "arguments.json", folder / "arguments.json")
+    with pytest.raises(IntegrityError, match="expected a merged model folder"):
+        load_merged(folder)
+
+
+def test_an_adapter_that_says_it_is_of_another_task_is_refused(
+    adapter: Path, retriever: tuple[RetrieverResult, Path], base: ResolvedBase, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(retriever[1], tmp_path / "copy")
+    shutil.copyfile(adapter / "arguments.json", folder / "arguments.json")
+    with pytest.raises(IntegrityError, match=r"labels\.json: expected a JSON file of an earlier step"):
+        merge(folder, base, tmp_path / "out")
+    folder = shutil.copytree(adapter, tmp_path / "other")
+    shutil.copyfile(retriever[1] / "arguments.json", folder / "arguments.json")
+    with pytest.raises(IntegrityError, match="PEFT adapter for this base|weights are missing or unknown"):
+        merge(folder, base, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

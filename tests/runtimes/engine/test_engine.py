@@ -226,10 +226,10 @@ def test_a_nan_that_only_some_words_reach_is_found_when_they_come(bundle, config
     """A NaN in one row of the embedding's consumer: the trial run does not touch it, the request does."""
     folder = bundle()
     model = onnx.load(str(folder / "model.onnx"))
-    table = next(one for one in model.graph.initializer if one.name == "embedding")
+    table = next(one for one in model.graph.initializer if one.name == "words_table")
     values = onnx.numpy_helper.to_array(table).copy()
     values[9] = np.nan
-    table.CopyFrom(onnx.numpy_helper.from_array(values, "embedding"))
+    table.CopyFrom(onnx.numpy_helper.from_array(values, "words_table"))
     onnx.save(model, str(folder / "model.onnx"))
     engine = load(folder)
     assert engine.classify("late").label == "late"
@@ -257,9 +257,15 @@ def test_model_shorter_than_max_tokens_is_refused_at_load(bundle, config: Bundle
         load(bundle(config.model_copy(update={"max_tokens": 32}), positions=16))
 
 
-def test_task_of_another_version_is_refused(bundle, config: BundleConfig) -> None:
-    with pytest.raises(RefusedError, match="task: retrieve cannot be run by this version"):
-        load(bundle(config.model_copy(update={"task": Task.RETRIEVE})))
+@pytest.mark.parametrize("task", [Task.RETRIEVE, Task.GENERATE])
+def test_a_bundle_of_another_task_is_refused(bundle, config: BundleConfig, task: Task) -> None:
+    with pytest.raises(RefusedError, match=f"task: classify expected, found {task.value}"):
+        load(bundle(config.model_copy(update={"task": task})))
+
+
+def test_a_query_is_an_answer(bundle) -> None:
+    engine = load(bundle())
+    assert engine.query("late truck") == engine.classify("late truck")
 
 
 def test_no_threads_is_bad_usage(bundle) -> None:

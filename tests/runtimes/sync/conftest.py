@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 import time
@@ -43,6 +44,8 @@ from fleet_manifests import (
     IsaClass,
     LatencyObjective,
     OciManifest,
+    PackConfig,
+    PackRef,
     Placement,
     Revocation,
     Task,
@@ -52,14 +55,18 @@ from fleet_manifests import (
     digest_of,
     dump,
 )
-from fleet_manifests.bundle import CONFIG_TYPE, FILEPATH, SIGNATURE_TYPE, WEIGHT_TYPE, bundle_name
+from fleet_manifests.bundle import CONFIG_TYPE, FILEPATH, MANIFEST_TYPE, SIGNATURE_TYPE, WEIGHT_TYPE, bundle_name
+from fleet_manifests.knowledge import PACK_FILE, pack_name
 from fleet_manifests.signature import strict_hashing
 from runtimes.sync import Agent, SyncResult, enroll, sync
+from runtimes.sync.smoke import PackTrial
 
 NOW = datetime(2027, 1, 4, 8, tzinfo=UTC)
 SITE = "store-017"
 PROFILE = "edge-x86-vnni"
 WORKFLOW = "exception_triage"
+RETRIEVER = "sop_assistant"
+SITE_CLASS = "branch"
 HOST = HostFacts(architecture="x86_64", features=("avx2", "avx512_vnni"), cores=4, memory_mb=8000)
 BASE = BaseRef(name="tiny", revision="1", digest="sha256:" + "0" * 64, licence="Apache-2.0")
 DELEGATIONS = {
@@ -87,6 +94,8 @@ class Repository:
         self.builder = ec.generate_private_key(ec.SECP256R1())
         self.builds: dict[tuple[str, str], BuildEntry] = {}
         self.profiles = {PROFILE: profile()}
+        self.tasks: dict[str, Task] = {RETRIEVER: Task.RETRIEVE}
+        self.packs: dict[str, PackRef] = {}
         self.workflow: dict[str, Any] = {}
         self.revocations: list[Revocation] = []
         for name in ("metadata", "targets", "blobs/sha256", "work"):
@@ -214,11 +223,73 @@ class Repository:
             "shared/base.bin": b"the base never changes" * 1000,
         }
 
+    def add_retriever(self, content: str = "embeds", **more: Any) -> BundleRef:
+        """Make the build of the workflow that searches packs."""
+        files = self.files(content, RETRIEVER, task=Task.RETRIEVE, dimension=4)
+        return self.add_bundle(workflow=RETRIEVER, **{"files": files, **more})
+
+    def retriever(self) -> str:
+        """Digest of the bundle that searches packs."""
+        return self.builds[RETRIEVER, PROFILE].bundle.digest
+
+    def pack_config(self, site_class: str = SITE_CLASS, **changes: Any) -> PackConfig:
+        """What an honest `pack.json` says."""
+        values = {"workflow": RETRIEVER, "profile": PROFILE, "site_class": site_class, "library": digest_of(b"library")}
+        values |= {"retriever": self.retriever(), "passages": 2, "dimension": 4}
+        return PackConfig.model_validate(values | changes)
+
+    def pack_files(self, content: str, config: PackConfig, recipient: Any = None) -> dict[str, bytes]:
+        """The files of a pack; with a recipient, those beside `pack.json` are encrypted for it."""
+        import pyrage
+
+        plain = {
+            "bm25_terms.txt": b"the words of most libraries" * 200,
+            "embedding_codes.npy": content.encode() * 500,
+            "passages.jsonl": content.encode() * 1000,
+        }
+        if recipient is not None:
+            plain = {f"{name}.age": pyrage.encrypt(raw, [recipient]) for name, raw in plain.items()}
+        return {PACK_FILE: dump(config), **plain}
+
+    def add_pack(
+        self,
+        content: str = "first",
+        site_class: str = SITE_CLASS,
+        *,
+        config: PackConfig | None = None,
+        recipient: Any = None,
+        files: dict[str, bytes] | None = None,
+        signature: bytes | None = None,
+        layers: list[Descriptor] | None = None,
+        **ref: Any,
+    ) -> PackRef:
+        """Make the pack of a site class; what is given replaces what would be right."""
+        name = pack_name(RETRIEVER, PROFILE, site_class)
+        said = self.pack_config(site_class, encrypted=recipient is not None) if config is None else config
+        made = self.pack_files(content, said, recipient) if files is None else files
+        raw = self.sign_bundle(name, made) if signature is None else signature
+        descriptors = [self.blob(data, path=path) for path, data in sorted(made.items())] if layers is None else layers
+        layout = OciManifest.model_construct(config=self.blob(b"{}", CONFIG_TYPE), layers=tuple(descriptors))
+        values = {
+            "name": name,
+            "blob": self.blob(dump(layout), MANIFEST_TYPE),
+            "site_classes": (site_class,),
+            "retriever": self.retriever(),
+            "workflow": RETRIEVER,
+            "profile": PROFILE,
+            "signature": self.blob(raw, SIGNATURE_TYPE),
+            "data_class": said.data_class,
+            "verdict": Verdict.PASS,
+        }
+        self.packs[name] = PackRef.model_validate(values | ref)
+        return self.packs[name]
+
     def sign_bundle(self, name: str, files: dict[str, bytes]) -> bytes:
         """The OMS signature over a folder of that name with those files."""
         from model_signing import signing
 
         work = self.folder / "work" / digest_of(json.dumps([name, sorted(files)]).encode())[7:19] / name
+        shutil.rmtree(work, ignore_errors=True)
         for path, raw in files.items():
             (work / path).parent.mkdir(parents=True, exist_ok=True)
             (work / path).write_bytes(raw)
@@ -259,7 +330,7 @@ class Repository:
         workflows: dict[str, WorkflowEntry] = {}
         for (workflow, name), build in self.builds.items():
             values = {
-                "task": Task.CLASSIFY,
+                "task": self.tasks.get(workflow, Task.CLASSIFY),
                 "title": "Triage",
                 "owner": "operations",
                 "placement": Placement(where=Where.HYBRID, reasons=("offline",)),
@@ -273,6 +344,7 @@ class Repository:
             "expires": self.expires,
             "profiles": self.profiles,
             "workflows": workflows,
+            "knowledge_packs": tuple(self.packs.values()),
             "revocations": tuple(self.revocations),
             **changes,
         }
@@ -419,14 +491,32 @@ class Station:
         self.host = HOST
         self.version = "0.1.0"
         self.failures: list[str] = []
+        self.pack_failures: list[str] = []
         self.tried: list[str] = []
+        self.tried_packs: list[str] = []
 
     def agent(self) -> Agent:
         return Agent(version=self.version, facts=lambda: self.host, smoke=self._smoke, pause=lambda seconds: None)
 
-    def _smoke(self, folder: Path) -> list[str]:
+    def _smoke(self, folder: Path, pack: PackTrial | None) -> list[str]:
         self.tried.append(folder.name)
+        if pack is not None:
+            self.tried_packs.append(pack.folder.name)
+            return [*self.failures, *self.pack_failures, *self._sealed(pack)]
         return list(self.failures)
+
+    def _sealed(self, pack: PackTrial) -> list[str]:
+        """What opening the pack says where it cannot be decrypted; the real words are tried in test_smoke."""
+        import pyrage
+
+        for path in sorted(pack.folder.glob("*.age")):
+            assert pack.key is not None
+            identity = pyrage.x25519.Identity.from_str(pack.key.read_text().strip())
+            try:
+                pyrage.decrypt(path.read_bytes(), [identity])
+            except pyrage.DecryptError:
+                return [f"{path.name}: encrypted for another key"]
+        return []
 
     def enroll(self, source: str | None = None, **changes: Any) -> None:
         values = {"root": self.repository.root_file, "source": source or str(self.repository.folder), "site": SITE}
@@ -442,6 +532,15 @@ class Station:
         active = load_active(self.state)
         assert active is not None
         raw = (bundle_folder(self.state, active, workflow) / "model.onnx").read_bytes()
+        return raw[: len(raw) // 1000].decode()
+
+    def passages(self, workflow: str = RETRIEVER) -> str:
+        """What the running pack says, read the way a server does."""
+        from runtimes.sync.active import load_active, pack_folder
+
+        active = load_active(self.state)
+        assert active is not None
+        raw = (pack_folder(self.state, active, workflow) / "passages.jsonl").read_bytes()
         return raw[: len(raw) // 1000].decode()
 
 
@@ -467,6 +566,35 @@ def running(station: Station) -> Station:
     """A site that runs release 1."""
     assert station.sync().changed
     return station
+
+
+def with_pack(site: Station) -> Station:
+    """The site, after it has pulled release 2: the classifier of release 1, a retriever and its first pack."""
+    site.repository.add_retriever()
+    site.repository.add_pack("first")
+    site.repository.release(2)
+    assert site.sync().changed
+    return site
+
+
+@pytest.fixture
+def reading(station: Station) -> Station:
+    """A site that runs release 2, with a knowledge pack."""
+    return with_pack(station)
+
+
+@pytest.fixture
+def web_reading(web_station: Station) -> Station:
+    """The same over HTTP."""
+    return with_pack(web_station)
+
+
+@pytest.fixture(scope="session")
+def site_class_key() -> Any:
+    """The secret key of the site class, and of another one."""
+    from pyrage import x25519
+
+    return x25519.Identity.generate(), x25519.Identity.generate()
 
 
 @pytest.fixture

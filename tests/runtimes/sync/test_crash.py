@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from fleet_manifests import Revocation, StorageError
-from runtimes.sync import load_active
+from fleet_manifests import PackConfig, Revocation, StorageError
+from runtimes.sync import load_active, pack_folder
 
 pytestmark = pytest.mark.integration
 
@@ -39,8 +39,14 @@ def is_change(event: str, arguments: tuple[Any, ...], state: str, events: set[st
     return inside_rmtree or any(str(argument).startswith(state) for argument in arguments)
 
 
-def in_child(site: Any, act: Callable[[], None], at: int, events: set[str] = CHANGES) -> int:
-    """Sync in a forked child that meets `act` at its change number `at`; its wait status."""
+def in_child(
+    site: Any,
+    trouble: Callable[[], None],
+    at: int,
+    events: set[str] = CHANGES,
+    act: Callable[[], object] | None = None,
+) -> int:
+    """Sync, or `act`, in a forked child that meets trouble at its change number `at`; its wait status."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
@@ -51,12 +57,12 @@ def in_child(site: Any, act: Callable[[], None], at: int, events: set[str] = CHA
         if is_change(event, arguments, state, events):
             count += 1
             if count == at:
-                act()
+                trouble()
 
     sys.addaudithook(hook)
     code = 3
     try:
-        site.sync()
+        (act or site.sync)()
         code = 0
     except StorageError:
         code = 1
@@ -82,6 +88,20 @@ def contents(site: Any) -> tuple[int, str]:
     return active.manifest_version, site.content()
 
 
+def pack_contents(site: Any) -> tuple[int, str]:
+    """The same for a site with a retriever: bundle and pack are there, and the pack is bound to the bundle."""
+    active = load_active(site.state)
+    entry = active.workflows["sop_assistant"]
+    folder = pack_folder(site.state, active, "sop_assistant")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "bm25_terms.txt", "embedding_codes.npy", "pack.json", "passages.jsonl",
+    ]  # fmt: skip
+    assert PackConfig.model_validate_json((folder / "pack.json").read_bytes()).retriever == entry.bundle
+    assert contents(site) == (active.manifest_version, "one")
+    assert site.content("sop_assistant") == "embeds"
+    return active.manifest_version, site.passages()
+
+
 def tidy(site: Any) -> None:
     """Nothing is left of what was broken off."""
     left = [
@@ -98,6 +118,15 @@ def updating(running: Any, tmp_path: Path) -> Any:
     running.repository.release(2)
     shutil.copytree(running.state, tmp_path / "image", symlinks=True)
     return running
+
+
+@pytest.fixture
+def revising(reading: Any, tmp_path: Path) -> Any:
+    """A site that runs release 2 and is offered release 3, in which only a knowledge pack is new."""
+    reading.repository.add_pack("second")
+    reading.repository.release(3)
+    shutil.copytree(reading.state, tmp_path / "image", symlinks=True)
+    return reading
 
 
 def restore(site: Any) -> None:
@@ -177,3 +206,88 @@ def test_killed_at_every_change_of_a_revocation(running: Any, tmp_path: Path) ->
         assert load_active(running.state).workflows == {}
     assert stopped == sorted(stopped)
     assert set(stopped) == {False, True}
+
+
+def test_killed_at_every_change_while_only_a_pack_changes(revising: Any) -> None:
+    found: list[int] = []
+    for at in range(1, 1000):
+        restore(revising)
+        status = in_child(revising, kill, at)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        version, content = pack_contents(revising)
+        assert (version, content) in [(2, "first"), (3, "second")]
+        found.append(version)
+        revising.sync()
+        assert pack_contents(revising) == (3, "second")
+        tidy(revising)
+    assert len(found) > 40
+    assert found == sorted(found), "once the new pack serves, it stays"
+    assert set(found) == {2, 3}
+
+
+def test_disk_full_at_every_change_while_only_a_pack_changes(revising: Any) -> None:
+    failed = 0
+    for at in range(1, 1000):
+        restore(revising)
+        status = in_child(revising, no_space, at, TAKE_SPACE)
+        assert os.WIFEXITED(status)
+        if os.WEXITSTATUS(status) == 0:
+            if at > failed + 5:
+                break
+            continue
+        assert os.WEXITSTATUS(status) == 1, f"change {at}: only StorageError may come out"
+        failed = at
+        assert pack_contents(revising) in [(2, "first"), (3, "second")]
+        revising.sync()
+        assert pack_contents(revising) == (3, "second")
+        tidy(revising)
+    assert failed > 30
+
+
+def test_killed_at_every_change_of_a_packs_revocation(reading: Any, tmp_path: Path) -> None:
+    """A revoked pack that was stopped stays stopped, and the other workflow goes on."""
+    repository = reading.repository
+    (pack,) = repository.packs.values()
+    repository.revocations = [Revocation(bundle=pack.blob.digest, reason="wrong torque")]
+    repository.release(3)
+    shutil.copytree(reading.state, tmp_path / "image", symlinks=True)
+    stopped: list[bool] = []
+    for at in range(1, 1000, 2):
+        restore(reading)
+        status = in_child(reading, kill, at)
+        if os.WIFEXITED(status):
+            break
+        stopped.append("sop_assistant" not in load_active(reading.state).workflows)
+        reading.sync()
+        assert list(load_active(reading.state).workflows) == ["exception_triage"]
+    assert stopped == sorted(stopped)
+    assert set(stopped) == {False, True}
+
+
+def test_killed_at_every_change_of_an_enrolment_with_a_new_key(
+    station: Any, site_class_key: Any, tmp_path: Path
+) -> None:
+    """The old key or the new one, whole, and never readable by others."""
+    right, wrong = site_class_key
+    key = tmp_path / "key"
+    key.write_text(f"{wrong}\n")
+    station.enroll(pack_key=key)
+    key.write_text(f"{right}\n")
+    shutil.copytree(station.state, tmp_path / "image", symlinks=True)
+    found: list[str] = []
+    for at in range(1, 100):
+        restore(station)
+        status = in_child(station, kill, at, act=lambda: station.enroll(pack_key=key))
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        found.append((station.state / "pack-key").read_text().strip())
+        secret = [path for path in station.state.iterdir() if "pack-key" in path.name]
+        assert {path.stat().st_mode & 0o777 for path in secret} == {0o600}
+        station.sync()
+        assert [path.name for path in station.state.glob("*pack-key")] == ["pack-key"]
+    assert set(found) == {str(wrong)}, "the last change is the one that gives the name"
+    assert (station.state / "pack-key").read_text() == f"{right}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import traceback
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from fleet_manifests import IntegrityError, RefusedError, StorageError, UsageError
 from runtimes.sync import enroll, load_active
-from runtimes.sync.site import load_enrolment, load_root
+from runtimes.sync.site import load_enrolment, load_root, pack_key
 
 pytestmark = pytest.mark.unit
 
@@ -147,3 +148,101 @@ def test_an_expired_root_is_followed_to_its_successor(station: Any) -> None:
     repository.sign("root")
     repository.release(2, expires=later + timedelta(days=1))
     assert station.sync(later).active.manifest_version == 2
+
+
+def key_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "class.key"
+    path.write_text(text)
+    return path
+
+
+def test_a_pack_key_is_kept_for_its_owner_only(tmp_path: Path, arguments: dict[str, Any], site_class_key: Any) -> None:
+    state, (key, _) = tmp_path / "state", site_class_key
+    text = f"# created: 2026-11-25T10:00:00Z\n# public key: {key.to_public()}\n{key}\n"
+    made = enroll(state, **arguments, pack_key=key_file(tmp_path, text))
+    kept = state / "pack-key"
+    assert kept.read_text() == f"{key}\n"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert pack_key(state) == kept
+    assert str(key) not in made.model_dump_json()
+    assert not list(state.glob(".tmp-*"))
+
+
+def test_without_a_pack_key_there_is_none(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    enroll(tmp_path / "state", **arguments)
+    assert pack_key(tmp_path / "state") is None
+
+
+def test_a_pack_key_is_replaced_by_enrolling_again(
+    tmp_path: Path, arguments: dict[str, Any], site_class_key: Any
+) -> None:
+    state, (one, two) = tmp_path / "state", site_class_key
+    first = enroll(state, **arguments)
+    assert enroll(state, **arguments, pack_key=key_file(tmp_path, f"{one}\n")) == first
+    (state / "pack-key").chmod(0o644)
+    assert enroll(state, **arguments, pack_key=key_file(tmp_path, f"{two}\n")) == first
+    assert (state / "pack-key").read_text() == f"{two}\n"
+    assert stat.S_IMODE((state / "pack-key").stat().st_mode) == 0o600
+    enroll(state, **arguments)
+    assert (state / "pack-key").read_text() == f"{two}\n", "enrolling without a key takes none away"
+
+
+def test_a_left_over_that_others_may_read_is_not_written_to(
+    tmp_path: Path, arguments: dict[str, Any], site_class_key: Any
+) -> None:
+    state = tmp_path / "state"
+    enroll(state, **arguments)
+    left = state / ".tmp-pack-key"
+    left.write_text("")
+    left.chmod(0o644)
+    with left.open() as held:
+        enroll(state, **arguments, pack_key=key_file(tmp_path, f"{site_class_key[0]}\n"))
+        assert held.read() == ""
+    assert stat.S_IMODE((state / "pack-key").stat().st_mode) == 0o600
+
+
+def test_another_sites_enrolment_takes_no_key(tmp_path: Path, arguments: dict[str, Any], site_class_key: Any) -> None:
+    state = tmp_path / "state"
+    enroll(state, **arguments)
+    with pytest.raises(RefusedError, match="enrolled already with site"):
+        enroll(state, **(arguments | {"site": "x"}), pack_key=key_file(tmp_path, f"{site_class_key[0]}\n"))
+    assert pack_key(state) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# only a comment\n",
+        "SECRETSECRET",
+        "AGE-SECRET-KEY-1SECRETSECRET",
+        "age1qqqqSECRETSECRET",
+        "{key}\n{key}\n",
+        "{key} SECRETSECRET\n",
+        "SECRETSECRET\n{key}\n",
+    ],
+)
+def test_what_is_no_pack_key_is_refused_and_not_repeated(
+    tmp_path: Path, arguments: dict[str, Any], site_class_key: Any, text: str
+) -> None:
+    state, (key, _) = tmp_path / "state", site_class_key
+    path = key_file(tmp_path, text.format(key=key))
+    with pytest.raises(UsageError, match=r"class\.key: one line AGE-SECRET-KEY-1\.\.\. was expected") as caught:
+        enroll(state, **arguments, pack_key=path)
+    said = "".join(traceback.format_exception(caught.value))
+    assert "SECRETSECRET" not in said
+    assert str(key) not in said
+    assert not state.exists()
+
+
+def test_a_pack_key_that_is_not_there(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="the secret key of the site class was expected: No such file"):
+        enroll(tmp_path / "state", **arguments, pack_key=tmp_path / "gone")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_key_that_is_no_text(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    path = tmp_path / "class.key"
+    path.write_bytes(b"\xff\xfe" * 100_000)
+    with pytest.raises(UsageError, match="one line AGE-SECRET-KEY"):
+        enroll(tmp_path / "state", **arguments, pack_key=path)

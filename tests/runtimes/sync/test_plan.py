@@ -30,11 +30,11 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import FILEPATH
 from runtimes.sync.active import Active
+from runtimes.sync.contents import check_layout
 from runtimes.sync.floor import BUILT, Floor, ManifestFloor
 from runtimes.sync.plan import (
     check_agent,
     check_assignment,
-    check_layout,
     check_manifest,
     make_plan,
     version_numbers,
