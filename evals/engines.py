@@ -21,8 +21,19 @@ class Answer(Protocol):
         """Length of the input that the model saw, special tokens included."""
 
 
+class Loaded(Protocol):
+    """A loaded bundle of any task. `runtimes.engine.load_any` returns one."""
+
+    @property
+    def config(self) -> BundleConfig:
+        """The bundle's `bundle.json`."""
+
+    def query(self, text: str) -> Answer:
+        """One request, exactly as a site serves it."""
+
+
 class Engine(Protocol):
-    """A loaded bundle. `runtimes.engine.load` returns one."""
+    """A loaded classifier. `runtimes.engine.load` returns one."""
 
     @property
     def config(self) -> BundleConfig:
@@ -31,12 +42,9 @@ class Engine(Protocol):
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Raw scores, [texts, classes]."""
 
-    def classify(self, text: str) -> Answer:
-        """One request, exactly as a site serves it."""
-
 
 def load_engine(bundle: Path, threads: int | None = None) -> Engine:
-    """Load a bundle with the engine that sites run.
+    """Load a classifier with the engine that sites run.
 
     Raises:
         IntegrityError: the folder is not a bundle that loads.
@@ -44,6 +52,17 @@ def load_engine(bundle: Path, threads: int | None = None) -> Engine:
     from runtimes import engine
 
     return engine.load(bundle, threads=threads)
+
+
+def load_any(bundle: Path, threads: int | None = None) -> Loaded:
+    """Load a bundle of any task.
+
+    Raises:
+        IntegrityError: the folder is not a bundle that loads.
+    """
+    from runtimes import engine
+
+    return engine.load_any(bundle, threads=threads)
 
 
 def this_machine() -> Machine:

@@ -6,6 +6,8 @@ that it does not, and is inconclusive when it shows neither.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evals.predictions import NO_ANSWER, Predictions
 from evals.statistics import mcnemar
 from fleet_manifests import Comparison, Gate, LatencyObjective, Metric, Verdict
@@ -84,6 +86,18 @@ def canary(predictions: Predictions, classes_in_truth: int) -> Gate:
         verdict, reason = FAIL, f"all {n} rows get the answer {given.pop()!r} though {classes_in_truth} classes occur"
     else:
         verdict, reason = PASS, f"{n} rows get {len(given)} different answers, all from finite logits"
+    return Gate(name="canary", verdict=verdict, reason=reason)
+
+
+def varied(firsts: Sequence[Sequence[str]]) -> Gate:
+    """A retriever that finds nothing, or the same passage for every question, never passes."""
+    n, given = len(firsts), {first[0] for first in firsts if first}
+    if not given:
+        verdict, reason = FAIL, f"none of {n} questions finds a passage; the build is broken"
+    elif len(given) == 1 and n > 1:
+        verdict, reason = FAIL, f"all {n} questions find {given.pop()!r} first"
+    else:
+        verdict, reason = PASS, f"{n} questions find {len(given)} different passages first"
     return Gate(name="canary", verdict=verdict, reason=reason)
 
 

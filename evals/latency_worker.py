@@ -18,10 +18,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from evals.engines import Engine, load_engine
+from evals.engines import Loaded, load_any
 from fleet_manifests import DataError, IntegrityError, LadingError, Wire, dump, parse
 
-Load = Callable[[Path, int], Engine]
+Load = Callable[[Path, int], Loaded]
 
 WARM_UP_SECONDS = 0.3
 WARM_UP_QUERIES = 10
@@ -64,7 +64,7 @@ class Outcome(Wire):
     """Share of the measurement that this process was ready to run and had no cpu; None: the kernel does not say."""
 
 
-def run(job: Job, load: Load = load_engine) -> Outcome:
+def run(job: Job, load: Load = load_any) -> Outcome:
     """Measure, single stream: the next query is issued when the last one is answered."""
     os.sched_setaffinity(0, job.cpus)
     guard = job.memory_guard_mb * 2**20
@@ -83,7 +83,7 @@ def _measure(job: Job, load: Load) -> Outcome:
     started = time.perf_counter()
     engine = load(Path(job.bundle), len(job.cpus))
     loaded = time.perf_counter()
-    engine.classify(job.texts[0])
+    engine.query(job.texts[0])
     first = time.perf_counter()
     tokens = min(job.tokens, engine.config.max_tokens)
     text = text_of_length(engine, tokens)
@@ -106,13 +106,13 @@ def _measure(job: Job, load: Load) -> Outcome:
     )
 
 
-def _queries(engine: Engine, texts: Sequence[str], job: Job) -> tuple[float, ...]:
+def _queries(engine: Loaded, texts: Sequence[str], job: Job) -> tuple[float, ...]:
     """Latencies in ms: at least `job.queries`, more while `job.seconds` are not over."""
     found: list[float] = []
     enough = time.perf_counter() + job.seconds
     for text in islice(cycle(texts), max(MAX_QUERIES, job.queries)):
         start = time.perf_counter_ns()
-        engine.classify(text)
+        engine.query(text)
         end = time.perf_counter_ns()
         found.append((end - start) / 1e6)
         if len(found) >= job.queries and end / 1e9 >= enough:
@@ -120,29 +120,29 @@ def _queries(engine: Engine, texts: Sequence[str], job: Job) -> tuple[float, ...
     return tuple(found)
 
 
-def _warm_up(engine: Engine, texts: Sequence[str]) -> None:
+def _warm_up(engine: Loaded, texts: Sequence[str]) -> None:
     """Run until caches, arenas and clocks have settled."""
     enough = time.perf_counter() + WARM_UP_SECONDS
     while True:
         for text in texts:
-            engine.classify(text)
+            engine.query(text)
         if time.perf_counter() >= enough:
             return
 
 
-def text_of_length(engine: Engine, tokens: int) -> str:
+def text_of_length(engine: Loaded, tokens: int) -> str:
     """A text that the engine reads as exactly that many tokens, special tokens included.
 
     Raises:
         DataError: the tokenizer makes no text of that length from simple words.
     """
     for filler in FILLERS:
-        one = engine.classify(filler).tokens
-        step = engine.classify(f"{filler} {filler}").tokens - one
+        one = engine.query(filler).tokens
+        step = engine.query(f"{filler} {filler}").tokens - one
         words, rest = divmod(tokens - one, step) if step > 0 else (0, 1)
         if rest == 0 and words >= 0:
             text = " ".join([filler] * (1 + words))
-            if engine.classify(text).tokens == tokens:
+            if engine.query(text).tokens == tokens:
                 return text
     raise DataError(
         f"no text of exactly {tokens} tokens could be made; choose another length for the latency objective"
@@ -180,7 +180,7 @@ def peak_rss_mb() -> float:
     return int(line.split()[1]) / 1024
 
 
-def main(load: Load = load_engine) -> None:
+def main(load: Load = load_any) -> None:
     """Read the job, measure, answer. Everything that libraries print goes to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)

@@ -1,9 +1,9 @@
-"""Reports for people: Markdown tables for the asset page, and one self-contained HTML page per bundle."""
+"""Reports for people: Markdown tables for the asset page, and one self-contained HTML page per bundle or pack."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from evals.evaluate import EvaluationSummary
 from fleet_manifests import (
     AccuracyReport,
     Comparison,
+    Evidence,
     Gate,
     HardwareProfile,
+    KnowledgeReport,
     LatencyReport,
     Machine,
     Measurement,
@@ -25,8 +27,12 @@ from fleet_manifests import (
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
+Pictures = dict[str, bytes]
+"""PNG files by name, such as `confusion_matrix`."""
 Table = list[list[str]]
 """The header first, then the rows; all cells are plain text."""
+
+TITLES = {"accuracy": "Accuracy", "latency": "Latency and memory", "knowledge": "Knowledge pack"}
 
 MEASURED = {
     Measurement.MEASURED: "measured on hardware of the profile",
@@ -47,7 +53,7 @@ class Section:
     """Alternative text to data URI."""
 
 
-def markdown(report: AccuracyReport | LatencyReport) -> str:
+def markdown(report: Evidence) -> str:
     """A report as Markdown: the verdict in one sentence, then gates, comparisons and metrics."""
     parts = [f"**{report.verdict.value}**: {sentence(report.gates)}"]
     parts += [f"### {title}\n\n{_markdown_table(table)}" for title, table in _tables(report).items()]
@@ -76,50 +82,55 @@ def evaluation_markdown(summary: EvaluationSummary) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def html(
-    accuracy: AccuracyReport | None,
-    latency: LatencyReport | None,
-    profile: HardwareProfile,
-    *,
-    defer_threshold: float | None = None,
-) -> str:
+def pictures(report: Evidence, profile: HardwareProfile, *, defer_threshold: float | None = None) -> Pictures:
+    """What a person would rather look at.
+
+    Args:
+        report: the report.
+        profile: what the bundle was built for; its objective is drawn into the latency plot.
+        defer_threshold: drawn into the reliability diagram.
+    """
+    if isinstance(report, LatencyReport):
+        samples = report.samples_ms
+        return {"latency_distribution": plots.latency_distribution(samples, profile.latency)} if samples else {}
+    found = {}
+    if isinstance(report, AccuracyReport) and report.confusion is not None:
+        found["confusion_matrix"] = plots.confusion_matrix(report.confusion)
+    if report.reliability:
+        found["reliability_diagram"] = plots.reliability_diagram(report.reliability, defer_threshold)
+    return found
+
+
+def html(reports: Sequence[tuple[Evidence, Pictures]], profile: HardwareProfile) -> str:
     """One HTML page with everything inside it: no script, no network.
 
     Args:
-        accuracy: the accuracy report, None where there is none yet.
-        latency: the latency report, None where there is none yet.
-        profile: what the bundle was built for.
-        defer_threshold: drawn into the reliability diagram.
+        reports: reports about one bundle or pack, each with its pictures.
+        profile: what it was built for.
 
     Raises:
-        UsageError: no report, or two that are about different bundles.
+        UsageError: no report, or several that are about different bundles.
     """
     from jinja2 import Environment, StrictUndefined
 
-    reports = [report for report in (accuracy, latency) if report is not None]
-    if not reports or len({report.bundle for report in reports}) > 1:
-        raise UsageError("report: one or two reports about the same bundle are needed")
-    gates = [gate for report in reports for gate in report.gates]
-    sections = []
-    if accuracy is not None:
-        images = _accuracy_images(accuracy, defer_threshold)
-        sections.append(_section("Accuracy", accuracy, images))
-    if latency is not None:
-        images = {}
-        if latency.samples_ms:
-            images["Distribution of latencies"] = _uri(plots.latency_distribution(latency.samples_ms, profile.latency))
-        sections.append(_section("Latency and memory", latency, images))
+    if len({report.bundle for report, _ in reports}) != 1:
+        raise UsageError("report: one or more reports about the same bundle are needed")
+    gates = [gate for report, _ in reports for gate in report.gates]
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    first = reports[0]
+    first, _ = reports[0]
     return page.render(
-        workflow=first.workflow,
-        profile=first.profile,
+        title=_title(first),
         bundle=first.bundle,
-        verdict=worst(report.verdict for report in reports),
+        verdict=worst(report.verdict for report, _ in reports),
         sentence=sentence(gates),
-        sections=sections,
-        facts=_facts(profile, first.machine, reports),
+        sections=[_section(report, drawn) for report, drawn in reports],
+        facts=_facts(profile, first.machine, [report for report, _ in reports]),
     )
+
+
+def _title(report: Evidence) -> str:
+    at = f" at {report.site_class} sites" if isinstance(report, KnowledgeReport) else ""
+    return f"{report.workflow} for {report.profile}{at}"
 
 
 def sentence(gates: Sequence[Gate]) -> str:
@@ -167,35 +178,26 @@ def comparison_table(comparisons: Iterable[Comparison]) -> Table:
     return [header, *rows]
 
 
-def _tables(report: AccuracyReport | LatencyReport) -> dict[str, Table]:
+def _tables(report: Evidence) -> dict[str, Table]:
     tables = {"Gates": gate_table(report.gates)}
-    if isinstance(report, AccuracyReport):
+    if not isinstance(report, LatencyReport):
         if report.comparisons:
             tables["Against other models, paired"] = comparison_table(report.comparisons)
         if report.out_of_scope is not None:
             found = report.out_of_scope
             row = [f"{found.n:,}", f"{found.auroc:.4f}", f"{found.deferred:.1%}"]
-            tables["Rows that belong to no class"] = [["n", "AUROC", "deferred"], row]
+            what = "Questions" if isinstance(report, KnowledgeReport) or report.confusion is None else "Rows"
+            tables[f"{what} that it should not answer"] = [["n", "AUROC", "deferred"], row]
     tables["Metrics"] = metric_table(report.metrics)
     return tables
 
 
-def _section(title: str, report: AccuracyReport | LatencyReport, images: dict[str, str]) -> Section:
-    return Section(title, report.verdict, MEASURED[report.measurement], _tables(report), images)
+def _section(report: Evidence, drawn: Mapping[str, bytes]) -> Section:
+    images = {name.replace("_", " ").capitalize(): _uri(png) for name, png in drawn.items()}
+    return Section(TITLES[report.kind], report.verdict, MEASURED[report.measurement], _tables(report), images)
 
 
-def _accuracy_images(report: AccuracyReport, defer_threshold: float | None) -> dict[str, str]:
-    images = {}
-    if report.confusion is not None:
-        images["Confusion matrix"] = _uri(plots.confusion_matrix(report.confusion))
-    if report.reliability:
-        images["Reliability diagram"] = _uri(plots.reliability_diagram(report.reliability, defer_threshold))
-    return images
-
-
-def _facts(
-    profile: HardwareProfile, machine: Machine, reports: Sequence[AccuracyReport | LatencyReport]
-) -> dict[str, str]:
+def _facts(profile: HardwareProfile, machine: Machine, reports: Sequence[Evidence]) -> dict[str, str]:
     """What was measured, where and when."""
     goal = profile.latency
     return {

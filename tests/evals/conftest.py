@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,9 +37,6 @@ class FakeEngine:
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         flat = [0.0] * len(self.config.labels)
         return np.array([self.scores.get(text, flat) for text in texts], dtype=np.float32)
-
-    def classify(self, text: str) -> SimpleNamespace:
-        return SimpleNamespace(tokens=len(text.split()) + 2)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Engine:
         self.config = parse(BundleConfig, (folder / "bundle.json").read_bytes())
         {on_load}
 
-    def classify(self, text):
+    def query(self, text):
         {on_query}
         return SimpleNamespace(tokens=len(text.split()) + 2)
 
@@ -274,14 +274,14 @@ class Tokens:
     def __init__(self, per_word: int, around: int) -> None:
         self.per_word, self.around = per_word, around
 
-    def classify(self, text: str) -> SimpleNamespace:
+    def query(self, text: str) -> SimpleNamespace:
         return SimpleNamespace(tokens=len(text.split()) * self.per_word + self.around)
 
 
 @pytest.mark.parametrize(("per_word", "around", "tokens"), [(1, 2, 128), (1, 0, 1), (2, 2, 128), (3, 1, 16)])
 def test_a_text_of_exactly_that_length(per_word: int, around: int, tokens: int) -> None:
     engine: Any = Tokens(per_word, around)
-    assert engine.classify(text_of_length(engine, tokens)).tokens == tokens
+    assert engine.query(text_of_length(engine, tokens)).tokens == tokens
 
 
 def test_a_length_that_no_text_has_is_refused() -> None:

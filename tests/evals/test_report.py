@@ -85,6 +85,12 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
+def drawn(
+    found: AccuracyReport | LatencyReport, profile: HardwareProfile, threshold: float | None = None
+) -> tuple[AccuracyReport | LatencyReport, dict[str, bytes]]:
+    return found, report.pictures(found, profile, defer_threshold=threshold)
+
+
 def size(png: bytes) -> tuple[int, int]:
     from PIL import Image
 
@@ -98,7 +104,7 @@ def size(png: bytes) -> tuple[int, int]:
 def test_the_page_is_one_file_that_fetches_nothing(
     accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile
 ) -> None:
-    page = Page(report.html(accuracy, latency, profile, defer_threshold=0.6))
+    page = Page(report.html([drawn(accuracy, profile, 0.6), drawn(latency, profile)], profile))
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(images) == 3
     assert all((image["src"] or "").startswith("data:image/png;base64,") and image["alt"] for image in images)
@@ -108,7 +114,7 @@ def test_the_page_is_one_file_that_fetches_nothing(
 def test_the_page_says_the_verdict_first_and_escapes_what_it_shows(
     accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile
 ) -> None:
-    text = report.html(accuracy, latency, profile)
+    text = report.html([drawn(accuracy, profile), drawn(latency, profile)], profile)
     words = [word.strip() for word in Page(text).words if word.strip()]
     assert "triage for edge-test: fail" in words
     assert any("<script>alert(1)</script>" in word for word in words), "shown as text"
@@ -116,7 +122,7 @@ def test_the_page_says_the_verdict_first_and_escapes_what_it_shows(
 
 
 def test_a_page_of_one_report(accuracy: AccuracyReport, profile: HardwareProfile) -> None:
-    text = report.html(accuracy, None, profile)
+    text = report.html([drawn(accuracy, profile)], profile)
     assert f"all {len(accuracy.gates)} gates pass" in text and "Latency and memory" not in text
 
 
@@ -124,9 +130,9 @@ def test_a_page_needs_reports_about_one_bundle(
     accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile
 ) -> None:
     other = latency.model_copy(update={"bundle": "sha256:" + "cd" * 32})
-    for pair in ((None, None), (accuracy, other)):
+    for reports in ([], [(accuracy, {}), (other, {})]):
         with pytest.raises(UsageError, match="the same bundle"):
-            report.html(*pair, profile)
+            report.html(reports, profile)
 
 
 def test_markdown_says_the_verdict_and_has_whole_tables(accuracy: AccuracyReport, latency: LatencyReport) -> None:
