@@ -1,7 +1,7 @@
 """A sample distributor: an ERP that is made up but messy, and a project that builds from it.
 
     import sample
-    sample.scaffold(Path("demo"))              # the whole project, its ERP included
+    sample.scaffold(Path("demo"))              # the whole project: ERP, procedures, questions
     sample.generate(Path("erp.sqlite"))        # only the ERP: 24 months of a mid-size distributor
     sample.extend(Path("erp.sqlite"), days=7)  # a week later, for incremental loads
 

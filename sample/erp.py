@@ -15,6 +15,7 @@ from sample import schema
 from sample.clock import DAYS, day_of, stamp
 from sample.dice import Dice
 from sample.exceptions import exception_rows
+from sample.intake import document_rows
 from sample.master import Tables, master_data
 from sample.records import read_master
 from sample.trade import Period, trade
@@ -31,10 +32,14 @@ class Size:
     """Labelled records."""
     others: int = 600
     """Records in the same table that are no exception."""
+    documents: int = 1_300
+    """Inbound documents of a kind."""
+    other_documents: int = 150
+    """Inbound documents of none."""
 
     def __post_init__(self) -> None:
         """Refuse what could not be played."""
-        if self.orders < 1 or min(self.exceptions, self.others) < 0:
+        if self.orders < 1 or min(self.exceptions, self.others, self.documents, self.other_documents) < 0:
             raise UsageError(f"expected at least 1 order and no negative number of records, found {self}")
 
 
@@ -122,10 +127,13 @@ def _later(erp: sqlite3.Connection, days: int, seed: int) -> None:
     counts = _counts(erp)
     rate = days / period.start
     others = int(str(_scalar(erp, "SELECT count(*) FROM order_exceptions WHERE exception_class IS NULL")))
+    unfiled = int(str(_scalar(erp, "SELECT count(*) FROM inbound_documents WHERE document_type IS NULL")))
     size = Size(
         orders=max(1, round(counts["orders"] * rate)),
         exceptions=max(1, round((counts["order_exceptions"] - others) * rate)),
         others=max(1, round(others * rate)),
+        documents=max(1, round((counts["inbound_documents"] - unfiled) * rate)),
+        other_documents=max(1, round(unfiled * rate)),
     )
     _touch(erp, Dice(seed, "late changes"), period)
     _play(erp, seed, period, size)
@@ -154,6 +162,10 @@ def _play(erp: sqlite3.Connection, seed: int, period: Period, size: Size) -> Non
         seed, master, shipped, period, labelled=size.exceptions, others=size.others, last_id=ids["order_exceptions"]
     )
     _insert(erp, tables)
+    documents = document_rows(
+        seed, erp, period, labelled=size.documents, others=size.other_documents, last_id=ids["inbound_documents"]
+    )
+    _insert(erp, {"inbound_documents": documents})
 
 
 def _insert(erp: sqlite3.Connection, tables: Tables) -> None:

@@ -9,11 +9,11 @@ time goes by. Where two causes are named, the frame alone says which of them is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sample.dice import Dice, taste
-from sample.grammar import expand, fill, sections
+from sample.dice import Dice
+from sample.grammar import expand, fill, say
 from sample.writers import WRITERS, Writer, write
 
 SHARES: Mapping[str, float] = {
@@ -50,7 +50,6 @@ KIN: Mapping[str, tuple[str, ...]] = {
 
 NO_CLASS = "not_an_exception"
 WRONG_LABELS = 0.02
-_LATECOMERS = 0.12
 _KINDS = {"plain": 0.64, "denied": 0.2, "mixed": 0.16}
 
 
@@ -113,27 +112,15 @@ class _Voice:
 
     def say(self, file: str, section: str) -> str:
         """One phrasing of a section, its choices decided."""
-        lines, weights, arrivals = _repertoire(file, section, self.writer.user)
-        known = [w if arrival <= self.moment.progress else 0.0 for w, arrival in zip(weights, arrivals, strict=True)]
-        habit = f"{self.writer.user}/{self.moment.era}"
-        return expand(self.dice.weighted(lines, known), self.dice, habit)
+        user = self.writer.user
+        habit = f"{user}/{self.moment.era}"
+        return say(file, section, self.dice, user=user, habit=habit, progress=self.moment.progress)
 
     def other_than(self, cause: str) -> str:
         """A class that is not the cause, more often one of its kin."""
         if self.dice.chance(0.4):
             return self.dice.pick(KIN[cause])
         return self.dice.weighted(*_without(cause))
-
-
-@functools.cache
-def _repertoire(file: str, section: str, user: str) -> tuple[tuple[str, ...], Sequence[float], Sequence[float]]:
-    """Lines of a section, how fond the user is of each, and from when on each is heard."""
-    lines = sections(file)[section]
-    common = sorted(lines, key=lambda line: taste("rank", line))
-    weights = [(common.index(line) + 3) ** -0.8 * (0.25 + 2 * taste(user, line)) for line in lines]
-    births = [taste("birth", line) for line in lines]
-    arrivals = [0.0 if born > _LATECOMERS else 0.95 * born / _LATECOMERS for born in births]
-    return lines, weights, arrivals
 
 
 @functools.cache

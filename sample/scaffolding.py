@@ -7,19 +7,23 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-from fleet_manifests.errors import StorageError, UsageError
+from fleet_manifests.errors import LadingError, StorageError, UsageError
 from sample.erp import Size, generate
+from sample.procedures import write_procedures
+from sample.rendering.extra import need_libraries
 
 
 def scaffold(directory: Path, seed: int = 7, *, size: Size | None = None) -> None:
-    """Write the sample project: its YAML and SQL files, and `erp.sqlite`.
+    """Write the sample project: its YAML and SQL files, `erp.sqlite`, procedures and questions about them.
 
     All is made beside its place first; a failure leaves the folder as it was.
 
     Raises:
+        MissingExtraError: the libraries that render procedures are not installed.
         UsageError: `directory` is a file, or a folder that is not empty.
         StorageError: it cannot be written.
     """
+    need_libraries("lading init")
     fresh = not directory.exists()
     if not fresh and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory}: expected a new or an empty folder, found more; choose another name")
@@ -27,9 +31,11 @@ def scaffold(directory: Path, seed: int = 7, *, size: Size | None = None) -> Non
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=directory) as unfinished:
             _write(Path(unfinished) / "project", directory, seed, size)
-    except (OSError, StorageError) as exc:
+    except (OSError, LadingError) as exc:
         _withdraw(directory, fresh)
-        raise StorageError(f"{directory}: the sample project could not be written: {exc}") from exc
+        if isinstance(exc, (OSError, StorageError)):
+            raise StorageError(f"{directory}: the sample project could not be written: {exc}") from exc
+        raise
 
 
 def _write(project: Path, directory: Path, seed: int, size: Size | None) -> None:
@@ -37,6 +43,7 @@ def _write(project: Path, directory: Path, seed: int, size: Size | None) -> None
     with resources.as_file(resources.files("sample") / "project") as files:
         shutil.copytree(files, project, copy_function=shutil.copyfile)
     generate(project / "erp.sqlite", seed=seed, size=size)
+    write_procedures(project)
     for path in sorted(project.iterdir(), key=lambda path: path.name == "lading.yaml"):
         path.replace(directory / path.name)
 

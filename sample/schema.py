@@ -72,6 +72,11 @@ TABLES = (
         reported_at DATETIME NOT NULL, note TEXT NOT NULL, exception_class TEXT, disposition TEXT NOT NULL,
         updated_at DATETIME NOT NULL,
         CHECK ((disposition = 'confirmed') = (exception_class IS NOT NULL)))""",
+    """CREATE TABLE inbound_documents (
+        document_id TEXT PRIMARY KEY, received_at DATETIME NOT NULL, channel TEXT NOT NULL,
+        partner_id TEXT NOT NULL, body TEXT NOT NULL, document_type TEXT, disposition TEXT NOT NULL,
+        updated_at DATETIME NOT NULL,
+        CHECK ((disposition = 'filed') = (document_type IS NOT NULL)))""",
 )
 """One statement a table, referenced tables first."""
 

@@ -15,7 +15,7 @@ from sample import schema
 
 pytestmark = pytest.mark.unit
 
-SMALL = sample.Size(orders=400, exceptions=60, others=10)
+SMALL = sample.Size(orders=400, exceptions=60, others=10, documents=70, other_documents=12)
 
 
 def dump(path: Path) -> str:
@@ -38,6 +38,8 @@ def test_there_is_as_much_as_a_mid_size_distributor_has(erp: sqlite3.Connection)
     assert count(erp, "order_lines") >= 50_000
     assert count(erp, "order_exceptions WHERE disposition = 'confirmed'") >= 6_000
     assert count(erp, "order_exceptions WHERE disposition = 'not_an_exception'") == 600
+    assert count(erp, "inbound_documents WHERE disposition = 'filed'") >= 1_200
+    assert count(erp, "inbound_documents WHERE disposition = 'unfiled'") == 150
     for name in schema.NAMES:
         assert count(erp, name) > 0, name
 
@@ -72,6 +74,7 @@ def test_nothing_happens_outside_of_the_24_months_or_before_its_cause(erp: sqlit
 
 def test_only_labelled_records_are_confirmed(erp: sqlite3.Connection) -> None:
     assert count(erp, "order_exceptions WHERE (exception_class IS NULL) <> (disposition = 'not_an_exception')") == 0
+    assert count(erp, "inbound_documents WHERE (document_type IS NULL) <> (disposition = 'unfiled')") == 0
 
 
 def test_the_same_seed_gives_the_same_content_and_another_another(tmp_path: Path) -> None:
@@ -85,6 +88,7 @@ def test_the_summary_counts_what_is_there(small: Path) -> None:
     summary = sample.generate(small, size=SMALL)
     assert summary.counts["orders"] == 400
     assert summary.counts["order_exceptions"] == 70
+    assert summary.counts["inbound_documents"] == 82
     assert list(summary.counts) == list(schema.NAMES)
 
 
@@ -95,7 +99,8 @@ def test_a_later_period_is_added_above_every_cursor_and_changes_some_old_rows(sm
     with closing(sqlite3.connect(small)) as erp:
         erp.execute("ATTACH ? AS old", (str(before),))
         assert erp.execute("PRAGMA main.foreign_key_check").fetchall() == []
-        for table in ("orders", "order_lines", "shipments", "carrier_events", "order_exceptions", "purchase_orders"):
+        for table in ("orders", "order_lines", "shipments", "carrier_events", "order_exceptions", "purchase_orders",
+                      "inbound_documents"):  # fmt: skip
             ((key, *_),) = (row[1:] for row in erp.execute(f"PRAGMA main.table_info({table})") if row[5])
             high = erp.execute(f"SELECT max(updated_at) FROM old.{table}").fetchone()[0]
             added = f"main.{table} WHERE {key} NOT IN (SELECT {key} FROM old.{table})"
@@ -117,6 +122,26 @@ def test_extending_is_deterministic_and_can_be_repeated(small: Path, tmp_path: P
         sample.extend(path, days=1, seed=5)
         sample.extend(path, days=30, seed=6)
     assert dump(small) == dump(twin)
+
+
+def test_papers_go_on_coming_at_the_same_pace(small: Path) -> None:
+    came = sample.extend(small, days=200, seed=5).counts["inbound_documents"] - 82
+    with closing(sqlite3.connect(small)) as erp:
+        assert came == round(70 * 200 / 732) + round(12 * 200 / 732)
+        late = "inbound_documents WHERE received_at >= '2026-01-01'"
+        assert count(erp, late) == came and count(erp, f"{late} AND disposition = 'unfiled'") == round(12 * 200 / 732)
+        assert count(erp, "(SELECT DISTINCT substr(document_id, 4) FROM inbound_documents)") == 82 + came
+        newest = erp.execute("SELECT max(document_id) FROM inbound_documents").fetchone()[0]
+        assert newest == f"IN-{200_000 + 82 + came}"
+
+
+def test_papers_do_not_disturb_what_was_there_before_them(small: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.sqlite"
+    sample.generate(other, size=sample.Size(orders=400, exceptions=60, others=10, documents=5, other_documents=0))
+    for path in (small, other):
+        with closing(sqlite3.connect(path)) as erp, erp:
+            erp.execute("DELETE FROM inbound_documents")
+    assert dump(small) == dump(other)
 
 
 def test_extending_what_is_no_sample_erp_is_refused_and_leaves_it_alone(tmp_path: Path) -> None:
@@ -151,6 +176,8 @@ def test_bad_numbers_are_refused(small: Path) -> None:
         sample.extend(small, days=0)
     with pytest.raises(UsageError, match="at least 1 order"):
         sample.Size(orders=0)
+    with pytest.raises(UsageError, match="no negative number of records"):
+        sample.Size(other_documents=-1)
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(

@@ -14,13 +14,15 @@ import yaml
 
 import sample
 from fleet_manifests import DataClass, HardwareProfile
-from fleet_manifests.errors import StorageError, UsageError
+from fleet_manifests.errors import DataError, MissingExtraError, StorageError, UsageError
 from fleet_manifests.placement import Factors, Where, place
 from fleet_manifests.profile import HostFacts
+from pipelines.project.load import load_project
+from sample.rendering import extra
 
 pytestmark = pytest.mark.unit
 
-SMALL = sample.Size(orders=400, exceptions=60, others=10)
+SMALL = sample.Size(orders=400, exceptions=60, others=10, documents=70, other_documents=12)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,9 @@ def test_the_project_is_complete_and_nothing_else_is_left(project: Path) -> None
     with resources.as_file(packaged) as root:
         expected = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     found = {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
-    assert found == expected | {"erp.sqlite"}
+    made = {name for name in found if name.startswith(("sops/", "questions/"))}
+    assert found - made == expected | {"erp.sqlite"}
+    assert len(made) >= 35 and {name.split("/")[0] for name in made} == {"sops", "questions"}
     assert [path.name for path in project.parent.iterdir()] == ["demo"]
     assert {path.stem for path in (project / "profiles").iterdir()} == {
         "edge-x86-vnni", "edge-x86-avx2", "edge-arm64", "central-x86", "edge-this-machine",
@@ -77,36 +81,60 @@ def test_the_source_lists_columns_that_exist_and_their_classes(project: Path) ->
             assert data_class is DataClass.PERSONAL, column
         if re.search(r"price|cost|discount|credit", column):
             assert data_class is DataClass.PRICING, column
-    assert source["tables"]["order_exceptions"]["columns"]["note"] == {"class": "internal", "scrub": True}
+    for table, column in (("order_exceptions", "note"), ("inbound_documents", "body")):
+        assert source["tables"][table]["columns"][column] == {"class": "internal", "scrub": True}
+    assert classes["inbound_documents.partner_id"] is DataClass.CUSTOMER
 
 
-def test_corpora_run_over_a_lake_with_only_the_columns_that_may_leave(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "table", "personal", "labelled", "others"),
+    [
+        ("exception_triage", "order_exceptions", {"reported_by"}, 60, 10),
+        ("document_intake", "inbound_documents", set(), 70, 12),
+    ],
+)
+def test_corpora_run_over_a_lake_with_only_the_columns_that_may_leave(
+    project: Path, name: str, table: str, personal: set[str], labelled: int, others: int
+) -> None:
     source = read(project / "sources" / "erp.yaml")
-    workflow = read(project / "workflows" / "exception_triage.yaml")
-    columns = source["tables"]["order_exceptions"]["columns"]
+    workflow = read(project / "workflows" / f"{name}.yaml")
+    columns = source["tables"][table]["columns"]
     allowed = [
         column for column, spec in columns.items()
         if (spec["class"] if isinstance(spec, dict) else spec) in workflow["data_classes"]
     ]  # fmt: skip
-    assert "reported_by" not in allowed
+    assert set(columns) - set(allowed) == personal
     with closing(sqlite3.connect(project / "erp.sqlite")) as erp, closing(duckdb.connect()) as lake:
         lake.execute("CREATE SCHEMA erp")
-        lake.execute(f"CREATE TABLE erp.order_exceptions ({', '.join(f'{column} VARCHAR' for column in allowed)})")
+        lake.execute(f"CREATE TABLE erp.{table} ({', '.join(f'{column} VARCHAR' for column in allowed)})")
         marks = ", ".join("?" * len(allowed))
-        rows = erp.execute(f"SELECT {', '.join(allowed)} FROM order_exceptions").fetchall()
-        lake.executemany(f"INSERT INTO erp.order_exceptions VALUES ({marks})", rows)
-        labelled = lake.execute((project / workflow["corpus"]["sql"]).read_text())
-        assert names(labelled) == ["id", "text", "label", "group", "time", "channel"]
-        assert len(labelled.fetchall()) == 60
-        others = lake.execute((project / workflow["corpus"]["out_of_scope_sql"]).read_text())
-        assert names(others) == ["id", "text", "group", "time", "channel"]
-        assert len(others.fetchall()) == 10
+        rows = erp.execute(f"SELECT {', '.join(allowed)} FROM {table}").fetchall()
+        lake.executemany(f"INSERT INTO erp.{table} VALUES ({marks})", rows)
+        found = lake.execute((project / workflow["corpus"]["sql"]).read_text())
+        assert names(found) == ["id", "text", "label", "group", "time", "channel"]
+        assert len(found.fetchall()) == labelled
+        found = lake.execute((project / workflow["corpus"]["out_of_scope_sql"]).read_text())
+        assert names(found) == ["id", "text", "group", "time", "channel"]
+        assert len(found.fetchall()) == others
 
 
-def test_the_workflow_is_placed_at_the_edge(project: Path) -> None:
-    workflow = read(project / "workflows" / "exception_triage.yaml")
-    classes = frozenset(DataClass(name) for name in workflow["data_classes"])
-    assert place(Factors(**workflow["placement"]), classes).where is Where.EDGE
+@pytest.mark.parametrize(("name", "where"), [("exception_triage", Where.EDGE), ("document_intake", Where.HYBRID)])
+def test_where_a_workflow_is_placed(project: Path, name: str, where: Where) -> None:
+    workflow = read(project / "workflows" / f"{name}.yaml")
+    classes = frozenset(DataClass(one) for one in workflow["data_classes"])
+    assert place(Factors(**workflow["placement"]), classes).where is where
+
+
+def test_document_intake_is_one_yaml_and_two_sql_files_that_the_factory_takes(project: Path) -> None:
+    workflow = load_project(project).workflows["document_intake"]
+    assert workflow.profiles == ("edge-this-machine", "edge-x86-vnni", "central-x86")
+    assert workflow.training.epochs == 3 and workflow.training.max_tokens == 192
+    assert (workflow.gates.metric, workflow.gates.floor, workflow.gates.margin) == ("macro_f1", 0.8, 0.03)
+    mentioning = [
+        path.relative_to(project).as_posix() for path in sorted(project.rglob("*"))
+        if path.suffix in (".yaml", ".sql") and "document_intake" in path.read_text(encoding="utf-8")
+    ]  # fmt: skip
+    assert mentioning == ["workflows/document_intake.yaml"]
 
 
 def test_the_fleet_is_the_erps_places_and_the_centre(project: Path) -> None:
@@ -153,3 +181,30 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         sample.scaffold(target)
     assert target.exists() == exists
     assert list(tmp_path.rglob("*")) == ([target] if exists else [])
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_procedure_that_cannot_be_rendered_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    target = tmp_path / "demo"
+    if exists:
+        target.mkdir()
+
+    def broken(project: Path) -> None:
+        (project / "sops").mkdir()
+        raise DataError("wh-001.md: front matter: format: expected a value, found none; add it")
+
+    monkeypatch.setattr("sample.scaffolding.write_procedures", broken)
+    with pytest.raises(DataError, match=r"^wh-001\.md: front matter"):
+        sample.scaffold(target, size=SMALL)
+    assert list(tmp_path.rglob("*")) == ([target] if exists else [])
+
+
+def test_without_the_factory_the_extra_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == "reportlab" else object())
+    with pytest.raises(MissingExtraError, match=r"`lading init` needs the factory, and reportlab is not installed"):
+        sample.scaffold(tmp_path / "demo", size=SMALL)
+    assert list(tmp_path.iterdir()) == []
