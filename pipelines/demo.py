@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SITE = "dc-north"
 WORKFLOW = "exception_triage"
+LIBRARY = "sop_assistant"
 PROGRAMS = {
     "lading": "pipelines.cli",
     "lading-site": "runtimes.edge.cli",
@@ -70,8 +72,15 @@ class Demo:
             raise LadingError(f"`{shlex.join(words[:2])}` ended with {done.returncode}")
         return done.stdout or ""
 
+    def pack_key(self, site_class: str) -> Path:
+        """The secret key of a class of sites, in a file as it would be handed to them."""
+        path = self._beside(f"{site_class}.key")
+        if not path.exists():
+            self.run("lading", "pack-key", site_class, "--out", str(path))
+        return path
+
     def ask(self, text: str, *options: str) -> dict[str, Any]:
-        """Ask the site and show what it says."""
+        """Ask the site for the cause of an exception and show what it says."""
         words = ["lading-site", "ask", WORKFLOW, "--text", text, *options, "--json"]
         answer: dict[str, Any] = json.loads(self.run(*words, capture=True))
         what = f"{answer['status']}: {answer.get('label')} ({answer.get('confidence')})"
@@ -132,7 +141,7 @@ def main(directory: Path) -> None:
         raise UsageError("fleet.yaml: central: missing; the demonstration needs a centre")
     url = project.fleet.central.url
     if not (demo.site / "site.json").exists():
-        enroll(demo)
+        enroll(demo, project)
     demo.run("lading-central", "sync")
     demo.run("lading-site", "sync")
 
@@ -145,6 +154,11 @@ def main(directory: Path) -> None:
     with demo.centre(url):
         demo.run("lading-site", "flush")
     expect(demo.ask(later, "--id", waiting["id"]), "answered", "central")
+    text, document = question(demo, project)
+    said = demo.run("lading-site", "ask", LIBRARY, "--text", text, capture=True)
+    print(said)
+    if document not in said:
+        raise LadingError(f"expected an answer from {document}")
     demo.run("lading-site", "audit", "--verify")
     demo.run("lading-site", "status")
     print(
@@ -152,14 +166,16 @@ def main(directory: Path) -> None:
     )
 
 
-def enroll(demo: Demo) -> None:
-    """Give the centre and one site their trust, and the site its token for the centre."""
+def enroll(demo: Demo, project: Project) -> None:
+    """Give the centre and one site their trust, their pack keys, and the site its token for the centre."""
     root, source = str(demo.project / "public/metadata/1.root.json"), str(demo.project / "public")
-    demo.run("lading-central", "enroll", "--root", root, "--from", source)
+    classes = {site.site: site.site_class for site in project.fleet.sites}
+    keys = {name: demo.pack_key(classes[name]) for name in (SITE, "central")}
+    demo.run("lading-central", "enroll", "--root", root, "--from", source, "--pack-key-file", str(keys["central"]))
     token = demo.central / f"{SITE}.token"
     token.write_text(demo.run("lading-central", "token", SITE, capture=True))
     token.chmod(0o600)
-    named = ["--site", SITE, "--central-token-file", str(token)]
+    named = ["--site", SITE, "--central-token-file", str(token), "--pack-key-file", str(keys[SITE])]
     demo.run("lading-site", "enroll", "--root", root, "--from", source, *named)
 
 
@@ -192,6 +208,29 @@ def notes(demo: Demo, project: Project) -> tuple[str, str, str]:
         if sure and len(unsure) == 2:
             return sure, unsure[0], unsure[1]
     raise LadingError("the test split has no two notes that the site defers and the centre answers")
+
+
+def question(demo: Demo, project: Project) -> tuple[str, str]:
+    """A real question of the test split that the site answers rightly, and the document that it answers from.
+
+    Raises:
+        LadingError: there is none.
+    """
+    from evals.questions import read_questions
+    from runtimes.serving import Serving
+
+    serving = Serving(demo.site)
+    active, today = serving.active(), date.today()
+    surest: tuple[float, str, str] = (serving.threshold(active, LIBRARY), "", "")
+    corpus = project.store.latest("corpus", LIBRARY)
+    for one in read_questions(corpus.path, "test").questions:
+        found = serving.find(active, LIBRARY, one.text, on=today)
+        first = found.hits[0].passage if found.hits else None
+        if first is not None and first.id in one.relevant and first.page and found.confidence >= surest[0]:
+            surest = (found.confidence, one.text, first.document)
+    if not surest[1]:
+        raise LadingError("the test split has no question that the site answers rightly")
+    return surest[1], surest[2]
 
 
 def expect(answer: dict[str, Any], status: str, where: str) -> None:

@@ -90,8 +90,47 @@ def build(
         execute(found, runs, lambda number, run: said(number, run.title))
     results = outcomes(found, workflow or (), profile or ())
     output.show(results, output.builds, as_json=json)
-    if failed := [f"{one.workflow} x {one.profile}" for one in results if one.verdict is Verdict.FAIL]:
+    failed = [f"{one.workflow} x {one.profile}" for one in results if one.verdict is Verdict.FAIL]
+    packs = [pack for one in results for pack in one.packs if pack.verdict is Verdict.FAIL]
+    if failed := failed + [f"{pack.workflow} x {pack.profile} x {pack.site_class}" for pack in packs]:
         raise RefusedError(f"verdict fail: {', '.join(failed)}; the reasons are above and in the evidence")
+
+
+@app.command()
+def snapshot(
+    workflow: Annotated[str, typer.Argument(help="A workflow of task retrieve.")], project: ProjectOption = None
+) -> None:
+    """Freeze the library as it is now: what a retriever is trained on and judged by from the next build on.
+
+    An ordinary change of a procedure needs no new snapshot: it makes a new knowledge pack, and no new model.
+
+    Example: lading snapshot sop_assistant
+    """
+    found = _project("snapshot", project)
+    from pipelines.cli.runs import locked
+    from pipelines.steps import library
+
+    with locked(found):
+        library.sop_documents(found)
+        passages, source = library.snapshot(found, workflow, renew=True)
+    typer.echo(f"{source.name}: {len(passages)} passages frozen; the next build of {workflow} trains on them")
+
+
+@app.command(name="pack-key")
+def pack_key(
+    site_class: Annotated[str, typer.Argument(help="A class of sites of the fleet.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write, readable by its owner only.")],
+    project: ProjectOption = None,
+) -> None:
+    """Write the secret key of a class of sites, which opens its encrypted packs. Hand it to those sites only.
+
+    Example: lading pack-key warehouse --out warehouse.key
+    """
+    found = _project("pack-key", project)
+    from pipelines.steps.packs import export_identity
+
+    export_identity(found, site_class, out)
+    typer.echo(f"{out}: the key of {site_class} sites; a site takes it with `lading-site enroll --pack-key-file`")
 
 
 @app.command()

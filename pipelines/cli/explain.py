@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleet_manifests import Name, Where, Wire, place
 from pipelines.project.load import Project
-from pipelines.steps.builds import keys_of
+from pipelines.steps.configs import keys_of
 
 
 class WorkflowPlan(Wire):
@@ -60,7 +60,10 @@ def explain(project: Project) -> Explanation:
         )
     return Explanation(
         project=project.settings.name,
-        sources={name: tuple(source.tables) for name, source in project.sources.items()},
+        sources={
+            **{name: tuple(source.tables) for name, source in project.sources.items()},
+            **{name: (source.path,) for name, source in project.libraries.items()},
+        },
         workflows=tuple(_workflow(project, name) for name in sorted(project.workflows)),
         builds=tuple(builds),
         sites=len(project.fleet.sites),

@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from fleet_manifests import MissingExtraError
 
 FACTORY = (
-    "dagster", "datasets", "dlt", "duckdb", "matplotlib", "mlflow", "onnx", "optimum", "peft", "phonenumbers",
-    "ruamel.yaml", "sklearn", "torch", "transformers",
+    "dagster", "datasets", "dlt", "docx", "duckdb", "ir_measures", "markdown_it", "markitdown", "matplotlib", "mlflow",
+    "onnx", "optimum", "pdfplumber", "peft", "phonenumbers", "reportlab", "ruamel.yaml", "sklearn", "torch",
+    "transformers",
 )  # fmt: skip
 
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from evals.evaluate import EvaluationSummary
     from fleet_manifests import FleetManifest
     from pipelines.cli.explain import Explanation
-    from pipelines.steps.outcomes import Outcome, State
+    from pipelines.steps.outcomes import Outcome, PackOutcome, State
     from pipelines.steps.release import Published
 
 V = TypeVar("V")
+MAIN = {"macro_f1": "macro-F1", "ndcg_at_10": "nDCG@10"}
+"""The figure that stands for a build, by the name of its metric."""
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 
 
@@ -76,15 +78,35 @@ def explained(value: Explanation) -> RenderableType:
 def builds(found: Sequence[Outcome]) -> RenderableType:
     """`lading build`: one line per workflow x profile, and why a verdict is not `pass`."""
     rows = [(o.workflow, o.profile, o.recipe, o.verdict, *_figures(o)) for o in found]
-    head = ["workflow", "profile", "recipe", "verdict", "macro-F1", "p99 ms", "MB", "bundle"]
+    head = ["workflow", "profile", "recipe", "verdict", "metric", "p99 ms", "MB", "bundle"]
     reasons = [Text(f"{o.workflow} x {o.profile}: {reason}") for o in found for reason in o.reasons]
-    return Group(table("builds", head, rows), *reasons)
+    made = [pack for outcome in found for pack in outcome.packs]
+    return Group(table("builds", head, rows), *reasons, *([packs(made)] if made else []))
 
 
 def _figures(outcome: Outcome) -> list[str]:
     values = {metric.name: metric.value for metric in outcome.metrics}
-    shown = [f"{values[name]:.3g}" if name in values else "-" for name in ("macro_f1", "p99", "size_mb")]
-    return [*shown, outcome.bundle.removeprefix("sha256:")[:12]]
+    main = next(((title, values[name]) for name, title in MAIN.items() if name in values), None)
+    shown = [f"{values[name]:.3g}" if name in values else "-" for name in ("p99", "size_mb")]
+    figure = f"{main[0]} {main[1]:.3f}" if main else "-"
+    return [figure, *shown, outcome.bundle.removeprefix("sha256:")[:12]]
+
+
+def packs(found: Sequence[PackOutcome]) -> RenderableType:
+    """Knowledge packs: one line per pack, and why a verdict is not `pass`."""
+    rows = [
+        (o.workflow, o.profile, o.site_class, o.verdict, o.passages, o.data_class.value, *_found(o),
+         o.pack.removeprefix("sha256:")[:12])
+        for o in found
+    ]  # fmt: skip
+    head = ["workflow", "profile", "sites", "verdict", "passages", "class", "nDCG@10", "recall@5", "coverage", "pack"]
+    reasons = [Text(f"{o.workflow} x {o.profile} x {o.site_class}: {reason}") for o in found for reason in o.reasons]
+    return Group(table("knowledge packs", head, rows), *reasons)
+
+
+def _found(outcome: PackOutcome) -> list[str]:
+    values = {metric.name: metric.value for metric in outcome.metrics}
+    return [f"{values[name]:.3f}" if name in values else "-" for name in ("ndcg_at_10", "recall_at_5", "coverage")]
 
 
 def state(value: State) -> RenderableType:

@@ -25,6 +25,7 @@ QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
+PACKS = ("knowledge_pack",)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,12 @@ def plan(project: Project, workflows: Sequence[str] = (), profiles: Sequence[str
     if not builds:
         raise UsageError("nothing to build: no chosen workflow is built for a chosen profile; see `lading check`")
     chosen = sorted({workflow for workflow, _ in builds})
+    library = project.retrievers
     runs = [Run(("erp_tables",))] if project.sources else []
+    runs += [Run(("sop_documents",))] if project.libraries else []
     runs += [Run(MODELS, workflow=workflow) for workflow in chosen]
     runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in builds]
+    runs += [Run(PACKS, workflow=workflow, profile=profile) for workflow, profile in builds if workflow in library]
     return [*runs, Run(("fleet_manifest",), channel="candidates")]
 
 

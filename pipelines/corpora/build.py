@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet_manifests import ConfigError, DataClass, DataError, StorageError, digest_of, dump, parse, sha256_of
+from fleet_manifests import ConfigError, DataClass, DataError, digest_of, dump, parse, sha256_of
 from pipelines.corpora import leakage
-from pipelines.corpora.card import DataCard, Removed, SourceCard, SplitCard, count_tokens, describe_split
+from pipelines.corpora.card import (
+    CARD_FILE,
+    DataCard,
+    Removed,
+    SourceCard,
+    SplitCard,
+    count_tokens,
+    describe_split,
+    write_whole,
+)
 from pipelines.corpora.difficulty import measure_difficulty
 from pipelines.corpora.files import read_records
 from pipelines.corpora.query import run_query
 from pipelines.corpora.rows import SPLITS, Row, parse_rows
 from pipelines.corpora.spec import CorpusFiles, CorpusSpec, Split
 from pipelines.corpora.split import Splits, check_counts, check_labels, divide, halves
-
-CARD_FILE = "data_card.json"
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def build_corpus(
         licences=spec.licences,
         difficulty=measure_difficulty(*(splits[name] for name in SPLITS)),
     )
-    _write(out, {**{f"{name}.jsonl": raw for name, raw in texts.items()}, CARD_FILE: dump(card)})
+    write_whole(out, {**{f"{name}.jsonl": raw for name, raw in texts.items()}, CARD_FILE: dump(card)})
     return card
 
 
@@ -196,22 +202,6 @@ def _out_of_scope(read: _Input, splits: Splits, *, by_time: bool, seed: int) -> 
 def _digest(cards: Mapping[str, SplitCard]) -> str:
     """The digest of a corpus: over the digests of its files, by name."""
     return digest_of("".join(f"{card.digest}  {name}.jsonl\n" for name, card in sorted(cards.items())).encode())
-
-
-def _write(out: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder under another name beside it, then put it in its place."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-            folder = Path(scratch) / "corpus"
-            folder.mkdir()
-            for name, raw in files.items():
-                (folder / name).write_bytes(raw)
-            if out.exists():
-                out.rename(Path(scratch) / "before")
-            folder.rename(out)
-    except OSError as exc:
-        raise StorageError(f"corpus folder {out}: cannot be written: {exc}") from exc
 
 
 def read_card(corpus: Path) -> DataCard:

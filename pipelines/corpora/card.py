@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fleet_manifests import DataClass, Digest, Name, Wire, digest_of
+from fleet_manifests import DataClass, Digest, Name, StorageError, Wire, digest_of
 from pipelines.corpora.difficulty import Difficulty
 from pipelines.corpora.rows import Row
 from pipelines.sources.scrub import TOKENS
+
+CARD_FILE = "data_card.json"
 
 
 class Words(Wire):
@@ -110,23 +114,23 @@ class DataCard(Wire):
             "classical model": f"macro-F1 {difficulty.validation_macro_f1:.4f} on validation, "
             f"**{difficulty.test_macro_f1:.4f}** on test ({difficulty.method})",
         }
-        parts = [f"# Data card: {self.workflow}", _table(("fact", "value"), list(facts.items()))]
-        parts += ["## Splits", _table(("split", "rows", "from", "to", "words p50 / p90 / p99 / max", "digest"), [
+        parts = [f"# Data card: {self.workflow}", table(("fact", "value"), list(facts.items()))]
+        parts += ["## Splits", table(("split", "rows", "from", "to", "words p50 / p90 / p99 / max", "digest"), [
             (name, str(card.rows), (card.first or "")[:10], (card.last or "")[:10],
              str(card.words), f"`{card.digest[:19]}`")
             for name, card in self.splits.items()
         ])]  # fmt: skip
         scoped = {name: card for name, card in self.splits.items() if card.labels}
-        parts += ["## Labels", _table(("label", *scoped), [
+        parts += ["## Labels", table(("label", *scoped), [
             (label, *(str(card.labels.get(label, 0)) for card in scoped.values())) for label in self.labels
         ])]  # fmt: skip
         origins = [(source.name, str(source.rows), f"`{source.digest[:19]}`") for source in self.sources]
         origins += [(name, "", f"`{digest[:19]}`") for name, digest in self.queries.items()]
-        parts += ["## Sources", _table(("source", "rows", "digest"), origins)]
+        parts += ["## Sources", table(("source", "rows", "digest"), origins)]
         return "\n\n".join(parts) + "\n"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; a bar inside a cell is escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -140,16 +144,41 @@ def describe_split(rows: Sequence[Row], raw: bytes) -> SplitCard:
         raw: the bytes of its file.
     """
     times = sorted(row.time for row in rows if row.time)
-    lengths = sorted(len(row.text.split()) for row in rows)
-    at = {name: lengths[min(len(lengths) - 1, int(len(lengths) * part))] for name, part in _QUANTILES.items()}
     return SplitCard(
         digest=digest_of(raw),
         rows=len(rows),
         labels=dict(sorted(Counter(row.label for row in rows if row.label is not None).items())),
         first=times[0] if times else None,
         last=times[-1] if times else None,
-        words=Words(longest=lengths[-1], **at),
+        words=words(row.text for row in rows),
     )
+
+
+def words(texts: Iterable[str]) -> Words:
+    """How long some texts are; at least one."""
+    lengths = sorted(len(text.split()) for text in texts)
+    at = {name: lengths[min(len(lengths) - 1, int(len(lengths) * part))] for name, part in _QUANTILES.items()}
+    return Words(longest=lengths[-1], **at)
+
+
+def write_whole(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write a corpus folder under another name beside it, then put it in its place.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+            folder = Path(scratch) / "corpus"
+            folder.mkdir()
+            for name, raw in files.items():
+                (folder / name).write_bytes(raw)
+            if out.exists():
+                out.rename(Path(scratch) / "before")
+            folder.rename(out)
+    except OSError as exc:
+        raise StorageError(f"corpus folder {out}: cannot be written: {exc}") from exc
 
 
 _QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99}

@@ -108,5 +108,7 @@ def find_leaks(corpus: Path) -> list[Leak]:
 
 
 def _read(path: Path) -> list[Row]:
+    if not path.is_file():
+        return []
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [Row(id=record["id"], text=record["text"], label=record.get("label")) for record in records]

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+LABELLED = (".csv", ".jsonl", ".parquet")
+"""Formats of labelled rows and questions."""
+
 Share = Annotated[float, Field(gt=0.0, lt=0.5)]
 """A part of the rows, 0.15 for 15 %."""
 
@@ -39,7 +42,22 @@ class Split(Spec):
         return f"by {self.by}, {self.validation:.0%} validation, {self.test:.0%} test"
 
 
-class CorpusFiles(Spec):
+class Files(Spec):
+    """Files of the project by what they are for."""
+
+    @field_validator("*")
+    @classmethod
+    def _known_format(cls, value: str | None) -> str | None:
+        if value is not None and PurePosixPath(value).suffix.lower() not in LABELLED:
+            raise ValueError(f"{value} is not a .csv, .jsonl or .parquet file")
+        return value
+
+    def named(self) -> dict[str, str]:
+        """The files that are given, by field name."""
+        return {name: value for name, value in self if value is not None}
+
+
+class CorpusFiles(Files):
     """Labelled files of the project (CSV, JSONL or Parquet): "bring your own"."""
 
     train: str
@@ -49,22 +67,11 @@ class CorpusFiles(Spec):
     out_of_scope_validation: str | None = None
     out_of_scope_test: str | None = None
 
-    @field_validator("*")
-    @classmethod
-    def _known_format(cls, value: str | None) -> str | None:
-        if value is not None and PurePosixPath(value).suffix.lower() not in (".csv", ".jsonl", ".parquet"):
-            raise ValueError(f"{value} is not a .csv, .jsonl or .parquet file")
-        return value
-
     @model_validator(mode="after")
     def _both_or_neither(self) -> CorpusFiles:
         if (self.validation is None) != (self.test is None):
             raise ValueError("give validation and test both, or neither")
         return self
-
-    def named(self) -> dict[str, str]:
-        """The files that are given, by field name."""
-        return {name: value for name, value in self if value is not None}
 
 
 class CorpusSpec(Spec):
@@ -93,4 +100,41 @@ class CorpusSpec(Spec):
             raise ValueError("the files are split already; remove split, or give only files.train")
         if self.files is not None and self.out_of_scope_sql is not None:
             raise ValueError("out_of_scope_sql goes with sql; use files.out_of_scope_validation and _test")
+        return self
+
+
+class QuestionFiles(Files):
+    """Questions and which passages answer them: columns id, text, and `relevant` (passage ids) or `answers`
+    (a list of `{document, section}`; the section by its own heading, the document's title for its introduction).
+    """
+
+    validation: str
+    """Fusion, confidence and threshold are chosen on these."""
+    test: str
+    """Read once per candidate."""
+    train: str | None = None
+    """Beside the pairs that the library itself gives."""
+    unanswered_validation: str | None = None
+    unanswered_test: str | None = None
+    """Questions that sound as if the library answered them, and it does not: id and text."""
+
+
+class LibraryCorpusSpec(Spec):
+    """The library of a `retrieve` workflow and the questions that prove it. Exactly one of `source` and `passages`."""
+
+    source: str | None = None
+    """A source of kind `documents`."""
+    passages: str | None = None
+    """A file of ready passages: id, title, text, and any other field of a passage."""
+    snapshot: str | None = None
+    """The frozen library that the retriever is trained on and judged by; None: `snapshots/WORKFLOW.jsonl`.
+    The first build writes it; `lading snapshot WORKFLOW` renews it, on purpose."""
+    questions: QuestionFiles
+    licences: tuple[str, ...] = ()
+    """Licences of the passages (SPDX); empty where they are the distributor's own."""
+
+    @model_validator(mode="after")
+    def _one_library(self) -> LibraryCorpusSpec:
+        if (self.source is None) == (self.passages is None):
+            raise ValueError("give exactly one of source and passages")
         return self

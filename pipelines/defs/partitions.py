@@ -18,6 +18,14 @@ def builds(project: Project) -> dg.MultiPartitionsDefinition:
     return dg.MultiPartitionsDefinition({"workflow": workflows(project), "profile": profiles})
 
 
+def packs(project: Project) -> dg.MultiPartitionsDefinition:
+    """One partition per workflow of task `retrieve` and profile."""
+    profiles = dg.StaticPartitionsDefinition(sorted(project.profiles))
+    return dg.MultiPartitionsDefinition(
+        {"workflow": dg.StaticPartitionsDefinition(project.retrievers), "profile": profiles}
+    )
+
+
 def build_key(workflow: str, profile: str) -> dg.MultiPartitionKey:
     """The partition key of one build."""
     return dg.MultiPartitionKey({"workflow": workflow, "profile": profile})

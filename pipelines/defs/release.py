@@ -9,6 +9,7 @@ from pipelines.defs.partitions import CHANNELS, build_of, builds
 from pipelines.project.load import Project
 from pipelines.steps import builds as build_steps
 from pipelines.steps import release as steps
+from pipelines.steps.configs import builder_key
 
 
 class Approval(dg.Config):
@@ -20,6 +21,7 @@ class Approval(dg.Config):
 def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
     """The assets of this group and their checks."""
     partitions = builds(project)
+    evidence = ["accuracy_report", "latency_report", *(["knowledge_pack"] if project.retrievers else [])]
 
     @dg.asset(group_name="release", partitions_def=partitions, deps=["quantized_model"], kinds={"sigstore"})
     def bundle(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -42,17 +44,14 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
 
         name = bundle_name(*build_of(context))
         entry = project.store.latest("bundle", name)
-        public = build_steps.builder_key(project).public_pem
+        public = builder_key(project).public_pem
         verify_bundle(entry.path / name, entry.path / "model.sig", public, name=name)
         return dg.AssetCheckResult(passed=True, metadata={"name": name})
 
     @dg.asset(
         group_name="release",
         partitions_def=CHANNELS,
-        deps=[
-            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
-            for name in ("accuracy_report", "latency_report")
-        ],
+        deps=[dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in evidence],
         kinds={"tuf"},
     )
     def fleet_manifest(context: dg.AssetExecutionContext, config: Approval) -> dg.MaterializeResult[None]:
@@ -86,6 +85,19 @@ def _outcome(manifest: FleetManifest, refused: tuple[str, ...]) -> dg.Materializ
             "version": dg.MetadataValue.int(manifest.version),
             "expires": dg.MetadataValue.text(manifest.expires.isoformat()),
             "builds": show.table(["workflow", "runs", "profile", "verdict", "defers below", "bundle"], rows),
+            "knowledge_packs": show.table(
+                ["pack", "site classes", "data class", "verdict", "digest"],
+                [
+                    (
+                        pack.name,
+                        ", ".join(pack.site_classes),
+                        pack.data_class.value,
+                        pack.verdict.value,
+                        pack.blob.digest[:19],
+                    )
+                    for pack in manifest.knowledge_packs
+                ],
+            ),
             "refused": show.table(["why not"], [(reason,) for reason in refused]),
         },
         data_version=dg.DataVersion(f"{manifest.channel}-{manifest.version}"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from fleet_manifests import AccuracyReport, Gate, LatencyReport
+from fleet_manifests import Evidence, Gate
 from pipelines.store import Entry
 
 
@@ -49,28 +49,27 @@ def gates(found: Iterable[Gate]) -> dg.MarkdownMetadataValue:
     return table(["gate", "verdict", "why"], [(gate.name, gate.verdict.value, gate.reason) for gate in found])
 
 
-def scores(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dg.MarkdownMetadataValue:
-    """Macro-F1 and accuracy of each baseline on validation and test."""
+def scores(found: Mapping[str, Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    """The figures of each baseline on validation and test."""
     splits = ("validation", "test")
-    body = [
-        (model, *(one[split][metric] for split in splits for metric in ("macro_f1", "accuracy")))
-        for model, one in found.items()
-    ]
-    return table(["model", *(f"{metric}, {split}" for split in splits for metric in ("macro-F1", "accuracy"))], body)
+    figures = list(next(iter(found.values()))["test"])
+    body = [(model, *(one[split][figure] for split in splits for figure in figures)) for model, one in found.items()]
+    return table(["model", *(f"{figure}, {split}" for split in splits for figure in figures)], body)
 
 
 def training(folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
     """What a tuning did, epoch by epoch, and with what."""
     history, arguments = (json.loads((folder / f"{name}.json").read_text()) for name in ("history", "arguments"))
     epochs = history["epochs"]
+    told = {name: history[name] for name in ("best_epoch", "probe_strength", "pairs") if name in history}
     return {
         "epochs": table(list(epochs[0]), [list(epoch.values()) for epoch in epochs]),
-        "best_epoch": mapping({"epoch": history["best_epoch"], "probe strength": history["probe_strength"]}),
+        "outcome": mapping(told),
         "arguments": mapping(arguments),
     }
 
 
-def report(found: AccuracyReport | LatencyReport, folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
+def report(found: Evidence, folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
     """Verdict, gates and figures of a report, and the pictures beside it."""
     from evals.report import markdown
 

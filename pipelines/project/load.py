@@ -13,8 +13,18 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from fleet_manifests import ConfigError, UsageError
-from pipelines.project.documents import read
-from pipelines.project.spec import FleetSpec, ProfileSpec, Settings, WorkflowSpec
+from pipelines.corpora.spec import CorpusSpec
+from pipelines.documents.spec import DocumentSource
+from pipelines.project.reading import Choice, read
+from pipelines.project.spec import (
+    TASKS,
+    ClassifyWorkflow,
+    FleetSpec,
+    ProfileSpec,
+    RetrieveWorkflow,
+    Settings,
+    Workflow,
+)
 from pipelines.sources.spec import SqlSource
 from pipelines.store import Store
 
@@ -31,7 +41,10 @@ class Project:
     root: Path
     settings: Settings
     sources: Mapping[str, SqlSource]
-    workflows: Mapping[str, WorkflowSpec]
+    """Databases."""
+    libraries: Mapping[str, DocumentSource]
+    """Folders of documents."""
+    workflows: Mapping[str, Workflow]
     profiles: Mapping[str, ProfileSpec]
     fleet: FleetSpec
 
@@ -60,13 +73,40 @@ class Project:
         """The content-addressed store."""
         return Store(self.state / "store")
 
-    def workflow(self, name: str) -> WorkflowSpec:
+    def workflow(self, name: str) -> Workflow:
         """The workflow of that name.
 
         Raises:
             UsageError: there is none.
         """
         return _named(self.workflows, name, "workflow")
+
+    def classifier(self, name: str) -> ClassifyWorkflow:
+        """The workflow of that name, which must be one of task `classify`.
+
+        Raises:
+            UsageError: there is none, or it is of another task.
+        """
+        found = self.workflow(name)
+        if not isinstance(found, ClassifyWorkflow):
+            raise UsageError(f"workflow {name}: expected task classify, found {found.task.value}")
+        return found
+
+    def retriever(self, name: str) -> RetrieveWorkflow:
+        """The workflow of that name, which must be one of task `retrieve`.
+
+        Raises:
+            UsageError: there is none, or it is of another task.
+        """
+        found = self.workflow(name)
+        if not isinstance(found, RetrieveWorkflow):
+            raise UsageError(f"workflow {name}: expected task retrieve, found {found.task.value}")
+        return found
+
+    @property
+    def retrievers(self) -> list[str]:
+        """The workflows of task `retrieve`, sorted."""
+        return sorted(name for name, spec in self.workflows.items() if isinstance(spec, RetrieveWorkflow))
 
     def profile(self, name: str) -> ProfileSpec:
         """The hardware profile of that name.
@@ -115,11 +155,13 @@ def load_project(root: Path) -> Project:
         ConfigError: the first problem found, as `file:line: field: problem`.
     """
     root = root.resolve()
+    sources = _folder(root, "sources", Choice[BaseModel]("kind", {"sql": SqlSource, "documents": DocumentSource}))
     project = Project(
         root=root,
         settings=read(root / PROJECT_FILE, Settings, project=root),
-        sources=_folder(root, "sources", SqlSource),
-        workflows=_folder(root, "workflows", WorkflowSpec),
+        sources={name: one for name, one in sources.items() if isinstance(one, SqlSource)},
+        libraries={name: one for name, one in sources.items() if isinstance(one, DocumentSource)},
+        workflows=_folder(root, "workflows", Choice[Workflow]("task", TASKS)),
         profiles=_folder(root, "profiles", ProfileSpec),
         fleet=read(root / "fleet.yaml", FleetSpec, project=root),
     )
@@ -127,7 +169,7 @@ def load_project(root: Path) -> Project:
     return project
 
 
-def _folder(root: Path, folder: str, kind: type[M]) -> dict[str, M]:
+def _folder(root: Path, folder: str, kind: type[M] | Choice[M]) -> dict[str, M]:
     """Read every YAML file of a folder; the stem is the name."""
     found: dict[str, M] = {}
     for path in sorted([*(root / folder).glob("*.yaml"), *(root / folder).glob("*.yml")]):
@@ -145,11 +187,11 @@ def _cross_check(project: Project) -> None:
     for name, workflow in project.workflows.items():
         for profile in workflow.profiles:
             _known(profile, project.profiles, f"workflows/{name}.yaml: profiles")
-        corpus = workflow.corpus
-        files = [corpus.sql, corpus.out_of_scope_sql, *(corpus.files.named().values() if corpus.files else ())]
-        for file in filter(None, files):
+        for file in _files(workflow):
             if not (project.root / file).is_file():
                 raise ConfigError(f"workflows/{name}.yaml: corpus: {file}: no such file in the project")
+        if isinstance(workflow, RetrieveWorkflow) and workflow.corpus.source is not None:
+            _known(workflow.corpus.source, project.libraries, f"workflows/{name}.yaml: corpus: source")
     for site in project.fleet.sites:
         where = f"fleet.yaml: sites: {site.site}"
         for workflow_name in site.workflows:
@@ -158,6 +200,16 @@ def _cross_check(project: Project) -> None:
             _known(site.profile, project.profiles, f"{where}: profile")
             if project.profiles[site.profile].kind != site.kind:
                 raise ConfigError(f"{where}: profile: {site.profile} is not for a site of kind {site.kind}")
+
+
+def _files(workflow: Workflow) -> list[str]:
+    """The files of the project that a workflow's corpus needs."""
+    corpus = workflow.corpus
+    if isinstance(corpus, CorpusSpec):
+        named = [corpus.sql, corpus.out_of_scope_sql, *(corpus.files.named().values() if corpus.files else ())]
+    else:
+        named = [corpus.passages, *corpus.questions.named().values()]
+    return [file for file in named if file is not None]
 
 
 def _known(name: str, found: Mapping[str, object], where: str) -> None:

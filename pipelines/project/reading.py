@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -15,12 +16,33 @@ from fleet_manifests import ConfigError
 M = TypeVar("M", bound=BaseModel)
 
 
-def read(path: Path, kind: type[M], *, project: Path, **defaults: Any) -> M:
+@dataclass(frozen=True)
+class Choice(Generic[M]):
+    """Several types of file that one field tells apart."""
+
+    field: str
+    kinds: Mapping[str, type[M]]
+
+    def of(self, tree: Mapping[str, Any], shown: str) -> type[M]:
+        """The type that a file asks for.
+
+        Raises:
+            ConfigError: the field is missing or says something else.
+        """
+        found = str(tree.get(self.field))
+        if found not in self.kinds:
+            said = "missing; add it" if self.field not in tree else f"found {found!r}"
+            line = line_of(tree, [self.field])
+            raise ConfigError(f"{shown}:{line}: {self.field}: expected {' or '.join(self.kinds)}, {said}")
+        return self.kinds[found]
+
+
+def read(path: Path, kind: type[M] | Choice[M], *, project: Path, **defaults: Any) -> M:
     """Read one YAML file of a project.
 
     Args:
         path: the file.
-        kind: what it must be.
+        kind: what it must be, or a choice that one of its fields decides.
         project: the project's folder; errors name the file relative to it.
         defaults: fields that come from elsewhere, such as the name from the file's stem.
 
@@ -42,6 +64,8 @@ def read(path: Path, kind: type[M], *, project: Path, **defaults: Any) -> M:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{shown}:1: expected `key: value` lines, found a {type(tree).__name__}")
+    if isinstance(kind, Choice):
+        kind = kind.of(tree, str(shown))
     try:
         return kind.model_validate({**defaults, **tree})
     except ValidationError as exc:

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fleet_manifests import DataClass, Factors, Guardrails, HardwareProfile, LatencyObjective, Name, Override, Task
 from fleet_manifests.placement import SITE_CLASSES
-from pipelines.corpora.spec import CorpusSpec
-from training.arguments import TuneArguments
+from pipelines.corpora.spec import CorpusSpec, LibraryCorpusSpec
+from training.arguments import RetrieveArguments, TuneArguments
 from training.bases import BaseSpec
 
 
@@ -30,10 +30,9 @@ class Settings(Spec):
     """Data classes that may live at a site at all."""
 
 
-class GateSpec(Spec):
-    """What a build must show."""
+class Gates(Spec):
+    """What a build must show, whatever its task."""
 
-    metric: Literal["macro_f1", "accuracy"] = "macro_f1"
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Lowest value of the metric that may ship."""
     margin: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
@@ -41,6 +40,19 @@ class GateSpec(Spec):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     target_precision: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Precision that the answered requests must keep; what is less certain is deferred."""
+
+
+class ClassifyGates(Gates):
+    """Gates of a classifier."""
+
+    metric: Literal["macro_f1", "accuracy"] = "macro_f1"
+
+
+class RetrieveGates(Gates):
+    """Gates of a retriever. A request counts as answered right when the first passage given answers it."""
+
+    metric: Literal["ndcg_at_10", "recall_at_5", "mrr"] = "ndcg_at_10"
+    target_precision: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
 class GuardrailSpec(Guardrails):
@@ -58,17 +70,14 @@ class PlacementSpec(Factors):
 
 
 class WorkflowSpec(Spec):
-    """`workflows/NAME.yaml`."""
+    """What every `workflows/NAME.yaml` may say."""
 
     name: Name
     title: str
     owner: str
-    task: Literal[Task.CLASSIFY]
+    task: Task
     data_classes: Annotated[frozenset[DataClass], Field(min_length=1)]
-    corpus: CorpusSpec
     base: BaseSpec = BaseSpec()
-    training: TuneArguments = TuneArguments()
-    gates: GateSpec = GateSpec()
     guardrails: GuardrailSpec = GuardrailSpec()
     placement: PlacementSpec = PlacementSpec()
     profiles: tuple[Name, ...] = ()
@@ -78,6 +87,32 @@ class WorkflowSpec(Spec):
     text_export: Literal["never", "deferred", "always"] = "deferred"
     prompt_version: str | None = None
     policy_version: str | None = None
+
+
+class ClassifyWorkflow(WorkflowSpec):
+    """A workflow that puts a text into one of several classes."""
+
+    task: Literal[Task.CLASSIFY]
+    corpus: CorpusSpec
+    training: TuneArguments = TuneArguments()
+    gates: ClassifyGates = ClassifyGates()
+
+
+class RetrieveWorkflow(WorkflowSpec):
+    """A workflow that answers a question with passages of a library, verbatim and cited."""
+
+    task: Literal[Task.RETRIEVE]
+    corpus: LibraryCorpusSpec
+    training: RetrieveArguments = RetrieveArguments()
+    gates: RetrieveGates = RetrieveGates()
+
+
+Workflow = ClassifyWorkflow | RetrieveWorkflow
+TASKS: dict[str, type[ClassifyWorkflow] | type[RetrieveWorkflow]] = {
+    "classify": ClassifyWorkflow,
+    "retrieve": RetrieveWorkflow,
+}
+"""What a workflow file may say, by its `task`."""
 
 
 class LatencySpec(LatencyObjective):

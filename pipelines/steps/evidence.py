@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import (
     AccuracyReport,
+    Evidence,
     HardwareProfile,
+    KnowledgeReport,
     LatencyReport,
+    Machine,
     Measurement,
     Verdict,
     digest_of,
@@ -19,13 +22,16 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.evidence import now
+from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
-from pipelines.steps.builds import ENGINE_LIBRARIES, builder_key, resolved_profile
+from pipelines.steps import retrievers
+from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, resolved_profile
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from evals.accuracy import AccuracyPolicy
+    from evals.retrieval import RetrievalPolicy
 
 REPORT = "report.json"
 ENVELOPE = "evidence.dsse.json"
@@ -34,7 +40,6 @@ PAGE = "report.html"
 
 def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry:
     """Accuracy on the test split, against the unquantized model and the baselines."""
-    from evals.accuracy import measure
     from runtimes.engine.host import machine
 
     name = bundle_name(workflow, profile_name)
@@ -42,7 +47,9 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
     corpus = project.store.latest("corpus", workflow)
     baselines = project.store.latest("baselines", workflow)
     unquantized = project.store.latest("unquantized", workflow)
-    here, profile, policy = machine(), resolved_profile(project, profile_name), _policy(project, workflow)
+    retrieves = workflow in project.retrievers
+    policy = (retrieval_policy if retrieves else accuracy_policy)(project, workflow)
+    here, profile = machine(), resolved_profile(project, profile_name)
     step = Step(
         name="accuracy_report",
         inputs={
@@ -50,25 +57,59 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
             "unquantized": unquantized.digest, "machine": digest_of(dump(here)),
         },
         parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy)},
-        code=("evals", "runtimes.engine", "pipelines.steps.evidence"),
-        libraries=(*ENGINE_LIBRARIES, "scipy"),
+        code=("evals", "runtimes.engine", "runtimes.knowledge", "pipelines.steps.evidence"),
+        libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
     )  # fmt: skip
 
     def work(out: Path) -> None:
-        fitted = {"unquantized": _predictions(unquantized.path), **_predictions(baselines.path)}
-        report = measure(
-            built.path / name,
-            corpus.path,
-            profile=profile,
-            bundle_digest=sha256_of(built.path / "manifest.json"),
-            references={model: found["test"] for model, found in fitted.items()},
-            policy=policy,
-            taken=now(),
-            machine=here,
-        )
-        _write(project, report, profile, out)
+        bundle, digest = built.path / name, sha256_of(built.path / "manifest.json")
+        measure = _measure_retriever if retrieves else _measure_classifier
+        report = measure(bundle, digest, corpus, baselines, unquantized, profile, policy, here)
+        write_report(project, report, profile, out)
 
     return project.store.keep(name, step, work)
+
+
+def _measure_classifier(
+    bundle: Path, digest: str, corpus: Entry, baselines: Entry, unquantized: Entry, profile: HardwareProfile,
+    policy: Any, here: Machine,
+) -> AccuracyReport:  # fmt: skip
+    """Predictions on the test split against those of the other models."""
+    from evals.accuracy import measure
+
+    fitted = {"unquantized": _json(unquantized, "predictions"), **_json(baselines, "predictions")}
+    return measure(
+        bundle,
+        corpus.path,
+        profile=profile,
+        bundle_digest=digest,
+        references={model: found["test"] for model, found in fitted.items()},
+        policy=policy,
+        taken=now(),
+        machine=here,
+    )
+
+
+def _measure_retriever(
+    bundle: Path, digest: str, corpus: Entry, baselines: Entry, unquantized: Entry, profile: HardwareProfile,
+    policy: Any, here: Machine,
+) -> AccuracyReport:  # fmt: skip
+    """What the bundle finds in the frozen library for the test questions, against what the other models find."""
+    from evals.retrieval import measure
+
+    fitted = {"unquantized": _json(unquantized, "rankings"), **_json(baselines, "rankings")}
+    return measure(
+        bundle,
+        corpus.path,
+        pack=retrievers.open_index(unquantized.path / retrievers.INDEX),
+        documents=retrievers.documents_of(read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)),
+        profile=profile,
+        bundle_digest=digest,
+        references={model: found["test"] for model, found in fitted.items()},
+        policy=policy,
+        taken=now(),
+        machine=here,
+    )
 
 
 def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
@@ -97,7 +138,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
             taken=now(),
             machine=here,
         )
-        _write(project, report, profile, out)
+        write_report(project, report, profile, out)
 
     earlier = project.store.get(step)
     if earlier is not None and disturbed(read_latency(earlier)):
@@ -120,10 +161,24 @@ def read_latency(entry: Entry) -> LatencyReport:
     return parse(LatencyReport, (entry.path / REPORT).read_bytes(), where=f"{entry.path}/{REPORT}")
 
 
-def _policy(project: Project, workflow: str) -> AccuracyPolicy:
+def read_knowledge(entry: Entry) -> KnowledgeReport:
+    """The knowledge report of a store entry."""
+    return parse(KnowledgeReport, (entry.path / REPORT).read_bytes(), where=f"{entry.path}/{REPORT}")
+
+
+def retrieval_policy(project: Project, workflow: str) -> RetrievalPolicy:
+    """What a `retrieve` workflow asks of what its builds find."""
+    from evals.retrieval import RetrievalPolicy
+
+    gates = project.retriever(workflow).gates
+    return RetrievalPolicy(**gates.model_dump(), seed=project.settings.seed)
+
+
+def accuracy_policy(project: Project, workflow: str) -> AccuracyPolicy:
+    """What a `classify` workflow asks of what its builds answer."""
     from evals.accuracy import AccuracyPolicy
 
-    gates = project.workflow(workflow).gates
+    gates = project.classifier(workflow).gates
     return AccuracyPolicy(
         metric=gates.metric,
         floor=gates.floor,
@@ -133,35 +188,19 @@ def _policy(project: Project, workflow: str) -> AccuracyPolicy:
     )
 
 
-def _predictions(folder: Path) -> Any:
-    """Predicted labels by split, or by model and split."""
-    return json.loads((folder / "predictions.json").read_text())
+def _json(entry: Entry, name: str) -> Any:
+    """Predictions or rankings by split, or by model and split."""
+    return json.loads((entry.path / f"{name}.json").read_text())
 
 
-def _write(project: Project, report: AccuracyReport | LatencyReport, profile: HardwareProfile, out: Path) -> None:
+def write_report(project: Project, report: Evidence, profile: HardwareProfile, out: Path) -> None:
     """The report for programs, signed for the release, and as a page for people."""
-    from evals.report import html
+    from evals.report import html, pictures
     from release.attest import attest
 
     (out / REPORT).write_bytes(dump(report))
     (out / ENVELOPE).write_bytes(attest(report, builder_key(project)))
-    accuracy = report if isinstance(report, AccuracyReport) else None
-    latency = report if isinstance(report, LatencyReport) else None
-    (out / PAGE).write_text(html(accuracy, latency, profile), encoding="utf-8")
-    for name, png in _pictures(report, profile).items():
-        (out / name).write_bytes(png)
-
-
-def _pictures(report: AccuracyReport | LatencyReport, profile: HardwareProfile) -> dict[str, bytes]:
-    """What a person would rather look at, by file name."""
-    from evals import plots
-
-    if isinstance(report, LatencyReport):
-        samples = report.samples_ms
-        return {"latency.png": plots.latency_distribution(samples, profile.latency)} if samples else {}
-    found = {}
-    if report.confusion is not None:
-        found["confusion_matrix.png"] = plots.confusion_matrix(report.confusion)
-    if report.reliability:
-        found["reliability.png"] = plots.reliability_diagram(report.reliability)
-    return found
+    drawn = pictures(report, profile)
+    (out / PAGE).write_text(html([(report, drawn)], profile), encoding="utf-8")
+    for name, png in drawn.items():
+        (out / f"{name}.png").write_bytes(png)

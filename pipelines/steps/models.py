@@ -8,11 +8,13 @@ from pathlib import Path
 
 from pipelines.project.load import Project
 from pipelines.store import Entry, Step
+from training.arguments import Arguments, RetrieveArguments
 from training.bases import ResolvedBase, resolve
 
 Progress = Callable[[float, str], None]
 
 TRAINING_LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "tokenizers")
+RANKING_LIBRARIES = ("bm25s", "ir-measures", "pystemmer")
 TRACKED = "mlflow.db"
 PARITY_TEXTS = 32
 """Validation texts on which torch and ONNX Runtime must agree."""
@@ -27,28 +29,33 @@ def base_of(project: Project, workflow: str) -> ResolvedBase:
 
 
 def baselines(project: Project, workflow: str) -> Entry:
-    """The frozen base with a light head, and the classical models, fitted on the same rows."""
+    """What a tuned model must beat: the frozen base, classical models, and for a retriever BM25, on the same data."""
     corpus = project.store.latest("corpus", workflow)
     base = base_of(project, workflow)
     arguments = project.workflow(workflow).training
     step = Step(
         name="baselines",
         inputs={"corpus": corpus.digest, "base": base.ref.digest},
-        parameters=arguments.model_dump(mode="json", include={"max_tokens", "class_weighting", "precision"}),
+        parameters=arguments.model_dump(mode="json", include={"task", "max_tokens", "class_weighting", "precision"}),
         code=("training", "pipelines.steps.models"),
-        libraries=TRAINING_LIBRARIES,
+        libraries=_libraries(arguments),
     )
 
     def work(out: Path) -> None:
-        from training.baselines import fit_baselines
+        if isinstance(arguments, RetrieveArguments):
+            from training.baselines_retrieval import rank_baselines
 
-        fit_baselines(corpus.path, base, out, arguments)
+            rank_baselines(corpus.path, base, out, arguments)
+        else:
+            from training.baselines import fit_baselines
+
+            fit_baselines(corpus.path, base, out, arguments)
 
     return project.store.keep(workflow, step, work)
 
 
 def adapter(project: Project, workflow: str, progress: Progress | None = None) -> Entry:
-    """The LoRA weights and the head of a workflow, logged in MLflow as a registered model version."""
+    """The LoRA weights of a workflow, and a classifier's head; in MLflow a registered model version."""
     corpus = project.store.latest("corpus", workflow)
     base = base_of(project, workflow)
     arguments = project.workflow(workflow).training
@@ -57,17 +64,27 @@ def adapter(project: Project, workflow: str, progress: Progress | None = None) -
         inputs={"corpus": corpus.digest, "base": base.ref.digest},
         parameters=arguments.model_dump(mode="json", exclude={"threads", "device"}),
         code=("training", "pipelines.steps.models"),
-        libraries=TRAINING_LIBRARIES,
+        libraries=_libraries(arguments),
     )
 
     def work(out: Path) -> None:
-        from training.finetune import finetune
+        if isinstance(arguments, RetrieveArguments):
+            from training.retriever import finetune_retriever
 
-        finetune(corpus.path, base, arguments, out, progress)
+            finetune_retriever(corpus.path, base, arguments, out, progress)
+        else:
+            from training.finetune import finetune
+
+            finetune(corpus.path, base, arguments, out, progress)
 
     entry = project.store.keep(workflow, step, work)
     _track(project, workflow, entry, {"corpus": corpus.digest, "base": base.ref.digest})
     return entry
+
+
+def _libraries(arguments: Arguments) -> tuple[str, ...]:
+    """The distributions whose version changes what is learned."""
+    return (*TRAINING_LIBRARIES, *(RANKING_LIBRARIES if isinstance(arguments, RetrieveArguments) else ()))
 
 
 def _track(project: Project, workflow: str, entry: Entry, inputs: dict[str, str]) -> None:
@@ -114,7 +131,7 @@ def merged_model(project: Project, workflow: str) -> Entry:
 
 
 def onnx_model(project: Project, workflow: str) -> Entry:
-    """The merged model as ONNX, proved to give torch's logits on the workflow's own texts."""
+    """The merged model as ONNX, proved to give torch's outputs on the workflow's own texts."""
     merged = project.store.latest("merged_model", workflow)
     max_tokens = project.workflow(workflow).training.max_tokens
     corpus = project.store.latest("corpus", workflow)

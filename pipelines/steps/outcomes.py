@@ -6,11 +6,43 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet_manifests import Digest, Gate, Metric, Name, RefusedError, UsageError, Verdict, Wire, sha256_of, worst
+from fleet_manifests import (
+    DataClass,
+    Digest,
+    Gate,
+    Metric,
+    Name,
+    PackConfig,
+    RefusedError,
+    UsageError,
+    Verdict,
+    Wire,
+    parse,
+    sha256_of,
+    worst,
+)
 from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
+from fleet_manifests.knowledge import PACK_FILE, pack_name
 from pipelines.project.load import Project
-from pipelines.steps.evidence import PAGE, read_accuracy, read_latency
+from pipelines.steps.evidence import PAGE, read_accuracy, read_knowledge, read_latency
+from pipelines.steps.packs import site_classes
 from pipelines.steps.release import ChannelState, channels
+
+
+class PackOutcome(Wire):
+    """One knowledge pack and what its evidence says."""
+
+    workflow: Name
+    profile: Name
+    site_class: Name
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    passages: int
+    data_class: DataClass
+    metrics: tuple[Metric, ...]
+    pack: Digest
+    paths: dict[str, str]
+    """Where pack and report are."""
 
 
 class Outcome(Wire):
@@ -26,6 +58,8 @@ class Outcome(Wire):
     bundle: Digest
     paths: dict[str, str]
     """Where bundle and reports are."""
+    packs: tuple[PackOutcome, ...] = ()
+    """Knowledge packs bound to this bundle, of a retriever."""
 
 
 class State(Wire):
@@ -51,6 +85,38 @@ def outcomes(project: Project, workflows: Sequence[str] = (), profiles: Sequence
 def state(project: Project) -> State:
     """Everything that `lading status` shows."""
     return State(builds=tuple(outcomes(project)), channels=tuple(channels(project)))
+
+
+def _packs(project: Project, workflow: str, profile: str) -> tuple[PackOutcome, ...]:
+    """The knowledge packs of a build that have evidence."""
+    found = []
+    for site_class in site_classes(project, profile) if workflow in project.retrievers else ():
+        try:
+            found.append(_pack_outcome(project, pack_name(workflow, profile, site_class)))
+        except RefusedError:
+            continue  # not made, or not measured since
+    return tuple(found)
+
+
+def _pack_outcome(project: Project, name: str) -> PackOutcome:
+    made, entry = project.store.latest("knowledge_pack", name), project.store.latest("knowledge_report", name)
+    report, digest = read_knowledge(entry), sha256_of(made.path / "pack" / "manifest.json")
+    if report.bundle != digest:
+        raise RefusedError(f"{name}: its evidence is about an older pack; materialize knowledge_pack again")
+    path = made.path / "pack" / name / PACK_FILE
+    config = parse(PackConfig, path.read_bytes(), where=str(path))
+    return PackOutcome(
+        workflow=report.workflow,
+        profile=report.profile,
+        site_class=report.site_class,
+        verdict=report.verdict,
+        reasons=_reasons(report.gates),
+        passages=config.passages,
+        data_class=config.data_class,
+        metrics=report.metrics,
+        pack=digest,
+        paths={"pack": str(path.parent), "knowledge_report": str(entry.path / PAGE)},
+    )
 
 
 def bundle_folder(path: Path) -> Path:
@@ -84,6 +150,7 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
         reasons=_reasons(gates),
         metrics=(*accuracy.metrics, *latency.metrics),
         bundle=digest,
+        packs=_packs(project, workflow, profile),
         paths={"bundle": str(bundle.path / name), **{kind: str(entry.path / PAGE) for kind, entry in entries.items()}},
     )
 

@@ -22,13 +22,13 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.evidence import now
 from pipelines.project.load import Project
 from pipelines.project.spec import SiteSpec
-from pipelines.steps.builds import keys_of, resolved_profile
-from pipelines.steps.evidence import ENVELOPE
+from pipelines.steps.candidates import sort
+from pipelines.steps.configs import keys_of
+from pipelines.steps.packs import identity_name
 
 if TYPE_CHECKING:
-    from release import Candidate, Checked, Policy, Release
+    from release import Candidate, Policy, Release
 
-EVIDENCE = ("accuracy_report", "latency_report")
 ROOT = "metadata/1.root.json"
 
 
@@ -92,42 +92,27 @@ def policy_of(project: Project) -> Policy:
     )
 
 
-def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidate]:
-    """Every build that has evidence, of the given workflows (all, where none is given)."""
-    from release import Candidate
-
-    found = []
-    for workflow, profile in project.builds():
-        if workflows and workflow not in workflows:
-            continue
-        name = bundle_name(workflow, profile)
-        try:
-            bundle = project.store.latest("bundle", name)
-            evidence = tuple(project.store.latest(kind, name).path / ENVELOPE for kind in EVIDENCE)
-        except RefusedError:
-            continue  # not built or not measured
-        found.append(Candidate(workflow, resolved_profile(project, profile), bundle.path, evidence))
-    return found
-
-
 def offer(project: Project) -> Offer:
-    """Put every build without a `fail` into `candidates`; the others are named with their reasons.
+    """Put every build and pack without a `fail` into `candidates`; the others are named with their reasons.
 
     Raises:
         RefusedError: there is no build, or none may enter.
     """
     release = release_of(project)
     release.init()
-    good, refused = _divide(release, candidates(project), {Verdict.PASS, Verdict.INCONCLUSIVE})
-    if not good:
-        raise RefusedError("nothing to offer: " + ("; ".join(refused) or "no build has evidence; run `lading build`"))
-    return Offer(manifest=release.offer(good, _entries(project, good)), refused=tuple(refused))
+    found = sort(project, release, (), {Verdict.PASS, Verdict.INCONCLUSIVE})
+    if not found.builds:
+        raise RefusedError(
+            "nothing to offer: " + ("; ".join(found.refused) or "no build has evidence; run `lading build`")
+        )
+    manifest = release.offer(found.builds, _entries(project, found.builds), found.packs)
+    return Offer(manifest=manifest, refused=found.refused)
 
 
 def promote(
     project: Project, channel: str, *, workflows: Sequence[str] = (), managers: Sequence[str] = ()
 ) -> FleetManifest:
-    """Put the builds with verdict `pass` into `canary` or `stable`.
+    """Put the builds and packs with verdict `pass` into `canary` or `stable`.
 
     Raises:
         RefusedError: no build has `pass` (with every reason), or too few managers approve.
@@ -141,10 +126,13 @@ def promote(
         project.workflow(name)
     release = release_of(project)
     release.init()
-    good, refused = _divide(release, candidates(project, workflows), {Verdict.PASS})
-    if not good:
-        raise RefusedError(f"nothing may enter {channel}: " + ("; ".join(refused) or "no build has evidence"))
-    return release.promote(channel, good, _entries(project, good), managers)
+    found = sort(project, release, workflows, {Verdict.PASS})
+    builds = [one for one in found.builds if one.workflow not in project.retrievers or found.has_pack(one)]
+    if not builds:
+        raise RefusedError(f"nothing may enter {channel}: " + ("; ".join(found.refused) or "no build has evidence"))
+    kept = {(one.workflow, one.profile.name) for one in builds}
+    packs = [pack for pack in found.packs if (pack.workflow, pack.profile.name) in kept]
+    return release.promote(channel, builds, _entries(project, builds), managers, packs)
 
 
 def publish(project: Project) -> Published:
@@ -204,30 +192,24 @@ def _pull(project: Project, site: SiteSpec) -> Pull:
     from runtimes.sync import enroll, sync
 
     with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state"
-        enroll(state, root=project.public / ROOT, source=str(project.public), site=site.site, kind=site.kind)
+        state, key = Path(folder) / "state", Path(folder) / "pack.key"
+        known = keys_of(project).read(identity_name(site.site_class))
+        if known is not None:
+            key.write_bytes(known)
+        enroll(
+            state,
+            root=project.public / ROOT,
+            source=str(project.public),
+            site=site.site,
+            kind=site.kind,
+            pack_key=key if known is not None else None,
+        )
         try:
             result = sync(state)
         except RefusedError as exc:
             return Pull(channel=site.channel, kind=site.kind, pulled=False, said=str(exc))
     said = f"{site.site}: version {result.active.manifest_version}, {result.fetched_bytes / 1e6:.1f} MB verified"
     return Pull(channel=site.channel, kind=site.kind, pulled=True, said=said)
-
-
-def _divide(release: Release, found: Sequence[Candidate], wanted: set[Verdict]) -> tuple[list[Candidate], list[str]]:
-    """Those whose checked verdict is wanted, and a sentence for each of the others."""
-    from release import check_candidate
-    from release.keys import BUILDER
-
-    key = release.keys[BUILDER].public_pem
-    checked = [check_candidate(one, key) for one in found]
-    return [one.candidate for one in checked if one.verdict in wanted], [
-        f"{one.candidate.name}: {_why(one)}" for one in checked if one.verdict not in wanted
-    ]
-
-
-def _why(checked: Checked) -> str:
-    return "; ".join(f"{gate.name}: {gate.reason}" for gate in checked.gates if gate.verdict is not Verdict.PASS)
 
 
 def _entries(project: Project, found: Sequence[Candidate]) -> dict[str, WorkflowEntry]:

@@ -63,3 +63,59 @@ def project_folder(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+LIBRARY = {
+    "sources/sops.yaml": "kind: documents\npath: sops\n",
+    "workflows/floor.yaml": """\
+title: Floor
+owner: desk
+task: retrieve
+data_classes: [internal]
+corpus:
+  source: sops
+  questions: {validation: questions/validation.jsonl, test: questions/test.jsonl}
+gates: {floor: 0.5, margin: 0.05}
+placement: {offline: full}
+""",
+    "questions/validation.jsonl": '{"id": "v1", "text": "who mops up oil", "answers": [{"document": "HS-1", "section": "Spills"}]}\n',
+    "questions/test.jsonl": '{"id": "t1", "text": "slot taken, where to", "answers": [{"document": "WH-1", "section": "Full slots"}]}\n',
+    "sops/wh-1.md": """\
+---
+document: WH-1
+revision: 2
+effective_from: 2026-01-01
+---
+# Putaway
+
+## Full slots
+
+1. Scan the pallet.
+2. Take it to the overflow aisle.
+""",
+    "sops/hs-1.md": """\
+---
+document: HS-1
+---
+# Safety
+
+## Spills
+
+1. Put up the yellow sign.
+2. Spread the granulate.
+""",
+}
+
+
+@pytest.fixture
+def library_folder(project_folder: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes the small project with two procedures and a workflow that answers from them."""
+
+    def write(**changes: tuple[str, str]) -> Path:
+        root = project_folder(**changes)
+        for name, text in LIBRARY.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        return root
+
+    return write

@@ -61,6 +61,46 @@ def test_graph(project: Project) -> None:
     assert {(check.asset_key.to_user_string(), check.name) for check in graph.asset_check_keys} == CHECKS
 
 
+def test_a_library_adds_documents_and_packs(library_folder: Callable[..., Path]) -> None:
+    from pipelines.defs import build_defs
+
+    graph = build_defs(load_project(library_folder())).resolve_asset_graph()
+    names = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert names - set(GRAPH) == {"sop_documents", "knowledge_pack"}
+    parents = {
+        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
+        for key in graph.get_all_asset_keys()
+    }
+    assert parents["corpus"] == ["erp_tables", "sop_documents"]
+    assert parents["knowledge_pack"] == ["bundle", "sop_documents"]
+    assert parents["fleet_manifest"] == ["accuracy_report", "knowledge_pack", "latency_report"]
+    checks = {(check.asset_key.to_user_string(), check.name) for check in graph.asset_check_keys}
+    assert checks - CHECKS == {("sop_documents", "readable"), ("knowledge_pack", "knowledge_gate")}
+
+
+def test_documents_are_taken_in_and_named_where_they_cannot_be(library_folder: Callable[..., Path]) -> None:
+    from dagster import AssetKey
+
+    from pipelines.cli.runs import Run, execute, instance
+
+    root = library_folder()
+    (root / "sops" / "torn.pdf").write_bytes(b"%PDF-1.7 torn")
+    project = load_project(root)
+    execute(project, [Run(("sop_documents",)), Run(("corpus",), workflow="floor")], lambda number, run: None)
+    with instance(project) as live:
+        event = live.get_latest_materialization_event(AssetKey("sop_documents"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        shown = event.asset_materialization.metadata
+        assert shown["documents"].value == 2
+        assert "WH-1" in str(shown["changes"].value)
+        assert "torn.pdf" in str(shown["problems"].value)
+        card = live.get_latest_materialization_event(AssetKey("corpus"))
+        assert card is not None
+        assert card.asset_materialization is not None
+        assert "2 passages of 2 documents" in str(card.asset_materialization.metadata["data_card"].value)
+
+
 def test_code_location_is_that_of_the_chosen_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.definitions import definitions
 

@@ -1,0 +1,102 @@
+"""What a project has built that may be released: builds and knowledge packs with their evidence, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_manifests import Gate, RefusedError, Verdict
+from fleet_manifests.bundle import bundle_name
+from fleet_manifests.knowledge import pack_name
+from pipelines.project.load import Project
+from pipelines.steps.configs import resolved_profile
+from pipelines.steps.evidence import ENVELOPE
+from pipelines.steps.packs import site_classes
+
+if TYPE_CHECKING:
+    from release import Candidate, PackCandidate, Release
+
+EVIDENCE = ("accuracy_report", "latency_report")
+
+
+def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidate]:
+    """Every build that has evidence, of the given workflows (all, where none is given)."""
+    from release import Candidate
+
+    found = []
+    for workflow, profile in project.builds():
+        if workflows and workflow not in workflows:
+            continue
+        name = bundle_name(workflow, profile)
+        try:
+            bundle = project.store.latest("bundle", name)
+            evidence = tuple(project.store.latest(kind, name).path / ENVELOPE for kind in EVIDENCE)
+        except RefusedError:
+            continue  # not built or not measured
+        found.append(Candidate(workflow, resolved_profile(project, profile), bundle.path, evidence))
+    return found
+
+
+def pack_candidates(project: Project, workflows: Sequence[str] = ()) -> list[PackCandidate]:
+    """Every knowledge pack that has evidence, of the given workflows (all, where none is given)."""
+    from release import PackCandidate
+
+    found = []
+    for workflow, profile in project.builds():
+        if workflow not in project.retrievers or (workflows and workflow not in workflows):
+            continue
+        for site_class in site_classes(project, profile):
+            name = pack_name(workflow, profile, site_class)
+            try:
+                made = project.store.latest("knowledge_pack", name).path / "pack"
+                evidence = project.store.latest("knowledge_report", name).path / ENVELOPE
+            except RefusedError:
+                continue  # not made or not measured
+            found.append(PackCandidate(workflow, resolved_profile(project, profile), site_class, made, (evidence,)))
+    return found
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Builds and packs whose checked verdict is wanted, and a sentence for each of the others."""
+
+    builds: list[Candidate]
+    packs: list[PackCandidate]
+    refused: tuple[str, ...]
+
+    def has_pack(self, build: Candidate) -> bool:
+        """Whether a retriever has something to search."""
+        return any((pack.workflow, pack.profile.name) == (build.workflow, build.profile.name) for pack in self.packs)
+
+
+def sort(project: Project, release: Release, workflows: Sequence[str], wanted: set[Verdict]) -> Sorted:
+    """Verify every candidate and pack from its bytes."""
+    from release import check_candidate, check_pack
+    from release.keys import BUILDER
+
+    key = release.keys[BUILDER].public_pem
+    checked = [check_candidate(one, key) for one in candidates(project, workflows)]
+    good = [one for one in checked if one.verdict in wanted]
+    digests = {
+        (one.candidate.workflow, one.candidate.profile.name): one.entry.bundle.digest for one in good if one.entry
+    }
+    packs = [
+        check_pack(pack, key, retriever=digests[pack.workflow, pack.profile.name])
+        for pack in pack_candidates(project, workflows)
+        if (pack.workflow, pack.profile.name) in digests
+    ]
+    return Sorted(
+        builds=[one.candidate for one in good],
+        packs=[pack.candidate for pack in packs if pack.verdict in wanted],
+        refused=tuple(
+            f"{one.candidate.name}: {_why(one.gates)}"
+            for some in (checked, packs)
+            for one in some
+            if one.verdict not in wanted
+        ),
+    )
+
+
+def _why(gates: Sequence[Gate]) -> str:
+    return "; ".join(f"{gate.name}: {gate.reason}" for gate in gates if gate.verdict is not Verdict.PASS)

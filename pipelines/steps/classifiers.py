@@ -1,0 +1,121 @@
+"""A classifier before it is a bundle: what the unquantized model answers, and how its builds are judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_manifests import BundleConfig, Calibration, HardwareProfile, SmokeCase, Verdict
+from pipelines.project.load import Project
+from pipelines.steps.configs import ENGINE_LIBRARIES, draft
+from pipelines.steps.models import rows
+from pipelines.store import Entry, Step
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from quantize.search import Score
+    from runtimes.engine import Engine
+
+SMOKE_CASES = 5
+SMOKE_ROWS = 200
+"""Validation rows among which smoke cases are looked for."""
+
+
+def reference(project: Project, workflow: str) -> Entry:
+    """What the unquantized model answers on validation and test, through the engine."""
+    model = project.store.latest("onnx_model", workflow)
+    corpus = project.store.latest("corpus", workflow)
+    step = Step(
+        name="unquantized",
+        inputs={"onnx_model": model.digest, "corpus": corpus.digest},
+        parameters={},
+        code=("runtimes.engine", "pipelines.steps.classifiers"),
+        libraries=ENGINE_LIBRARIES,
+    )
+
+    def work(out: Path) -> None:
+        engine = _engine(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
+        found = {split: _labels(engine, corpus.path, split) for split in ("validation", "test")}
+        (out / "predictions.json").write_text(json.dumps(found))
+
+    return project.store.keep(workflow, step, work)
+
+
+class Trial:
+    """Judges builds on validation data; remembers the logits of the last one."""
+
+    def __init__(
+        self, project: Project, workflow: str, profile: HardwareProfile, corpus: Path, reference: Path
+    ) -> None:
+        """Take the validation rows, and what the unquantized model answers to them."""
+        self._project, self._workflow, self._profile = project, workflow, profile
+        self._corpus = corpus
+        self._rows = rows(corpus, "validation")
+        self._theirs: list[str] = json.loads((reference / "predictions.json").read_text())["validation"]
+        self._gates = project.classifier(workflow).gates
+        self._logits: np.ndarray | None = None
+        self._labels: tuple[str, ...] = ()
+
+    def evaluate(self, folder: Path) -> Score:
+        """Non-inferiority to the unquantized model, paired; few rows may leave it open, the test split decides."""
+        from evals.gates import non_inferior
+        from evals.predictions import decode, encode
+        from evals.statistics import compare
+        from quantize.search import Score
+
+        recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
+        engine = _engine(folder, draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile))
+        self._logits, self._labels = engine.logits([row["text"] for row in self._rows]), engine.config.labels
+        truth = encode([row["label"] for row in self._rows], self._labels)
+        ours = decode(self._logits.astype("float64"), self._labels, Calibration()).codes
+        found = compare(
+            truth,
+            ours,
+            encode(self._theirs, self._labels),
+            against="unquantized",
+            metric=self._gates.metric,
+            classes=len(self._labels),
+            confidence=self._gates.confidence,
+            seed=self._project.settings.seed,
+        )
+        gate = non_inferior(found, margin=self._gates.margin)
+        return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
+
+    def calibration(self) -> Calibration:
+        """Temperature and defer threshold of the last build that was judged."""
+        from evals.calibration import calibrate
+        from evals.predictions import encode
+
+        assert self._logits is not None
+        truth = encode([row["label"] for row in self._rows], self._labels)
+        return calibrate(self._logits, truth, self._gates.target_precision)
+
+
+def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
+    """The configuration with the surest correct answers of different labels on validation data.
+
+    They must hold on every machine of the ISA.
+    """
+    engine = _engine(build, config)
+    sure: dict[str, SmokeCase] = {}
+    for row in rows(corpus, "validation")[:SMOKE_ROWS]:
+        answer = engine.classify(row["text"])
+        best = sure.get(answer.label)
+        if answer.label == row["label"] and (best is None or answer.confidence > best.confidence):
+            sure[answer.label] = SmokeCase(text=row["text"], label=answer.label, confidence=answer.confidence)
+    ranked = sorted(sure.values(), key=lambda case: (-case.confidence, case.label))
+    return config.model_copy(update={"smoke": tuple(ranked[:SMOKE_CASES])})
+
+
+def _engine(folder: Path, config: BundleConfig) -> Engine:
+    from runtimes.engine import load_parts
+
+    return load_parts(folder, config)
+
+
+def _labels(engine: Engine, corpus: Path, split: str) -> list[str]:
+    """The predicted label of each row of a split."""
+    logits = engine.logits([row["text"] for row in rows(corpus, split)])
+    return [engine.config.labels[index] for index in logits.argmax(axis=1)]

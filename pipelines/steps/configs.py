@@ -1,0 +1,75 @@
+"""What several steps ask of a project: profiles, keys, and the configuration of a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_manifests import BundleConfig, HardwareProfile, IsaClass, SessionConfig, sha256_of
+from pipelines.project.load import Project
+from pipelines.project.spec import RetrieveWorkflow
+from pipelines.steps.models import base_of
+
+if TYPE_CHECKING:
+    from release.keys import Keys, SigningKey
+
+ENGINE_LIBRARIES = ("onnxruntime", "tokenizers", "numpy")
+
+
+def resolved_profile(project: Project, name: str) -> HardwareProfile:
+    """A profile of the project, with isa `host` replaced by that of this machine."""
+    from runtimes.engine.host import facts
+
+    fields = project.profile(name).resolved(facts()).model_dump()
+    return HardwareProfile.model_validate(fields)
+
+
+def draft(
+    project: Project, workflow: str, folder: Path, corpus: Path, recipe: str, profile: HardwareProfile | None
+) -> BundleConfig:
+    """The bundle configuration of a build that is not calibrated yet; without a profile, of the unquantized model."""
+    from quantize.recipes import RECIPES
+
+    spec = project.workflow(workflow)
+    retrieves = isinstance(spec, RetrieveWorkflow)
+    return BundleConfig(
+        workflow=workflow,
+        task=spec.task,
+        profile=profile.name if profile else "unquantized",
+        isa=profile.isa if profile else IsaClass.HOST,
+        recipe=recipe,
+        max_tokens=spec.training.max_tokens,
+        max_characters=spec.guardrails.max_characters if profile else 10**6,
+        labels=() if retrieves else tuple(json.loads((folder / "labels.json").read_text())),
+        dimension=dimension(folder) if retrieves else None,
+        session=RECIPES[recipe].session_for(profile) if profile else SessionConfig(),
+        base=base_of(project, workflow).ref,
+        data_card=sha256_of(corpus / "data_card.json"),
+        prompt_version=spec.prompt_version,
+        policy_version=spec.policy_version,
+    )
+
+
+def dimension(folder: Path) -> int:
+    """Length of the embedding that an exported retriever gives."""
+    import onnx
+
+    (output,) = onnx.load(str(folder / "model.onnx"), load_external_data=False).graph.output
+    return int(output.type.tensor_type.shape.dim[-1].dim_value)
+
+
+def builder_key(project: Project) -> SigningKey:
+    """The key that signs bundles and evidence; made, with the other keys, when the project has none."""
+    from release.keys import BUILDER
+
+    keys = keys_of(project)
+    keys.ensure([BUILDER])
+    return keys[BUILDER]
+
+
+def keys_of(project: Project) -> Keys:
+    """The key store of a project, apart from the project and from what it publishes."""
+    from release.keys import Keys
+
+    return Keys.of_project(project.settings.name, outside=[project.root])

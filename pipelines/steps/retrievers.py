@@ -1,0 +1,258 @@
+"""A retriever before it is a bundle: its model's vectors, the index of the frozen library, what it finds there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_manifests import (
+    BundleConfig,
+    Calibration,
+    Fusion,
+    HardwareProfile,
+    PackConfig,
+    Passage,
+    SimilarityCase,
+    Verdict,
+    dump,
+)
+from fleet_manifests.knowledge import PACK_FILE, library_digest
+from pipelines.corpora.library import PASSAGES_FILE, read_passages
+from pipelines.project.load import Project
+from pipelines.steps.configs import dimension, draft
+from pipelines.steps.models import base_of
+from pipelines.steps.vectors import Vectors
+from pipelines.store import Entry, Step
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evals.questions import Question
+    from quantize.search import Score
+    from runtimes.engine import Embedder
+    from runtimes.knowledge import Pack
+
+INDEX = "index"
+RANKINGS = "rankings.json"
+LIBRARIES = ("onnxruntime", "tokenizers", "numpy", "bm25s", "pystemmer", "simsimd")
+SMOKE_CASES = 3
+FROZEN = "snapshot"
+"""Stands for the site class in the index of the frozen library."""
+
+
+def reference(project: Project, workflow: str) -> Entry:
+    """The frozen library, embedded and searched by the unquantized model; what every build of the workflow is held to.
+
+    `index/` is searched by the builds too: what they differ in is the vector of the question.
+    """
+    model = project.store.latest("onnx_model", workflow)
+    corpus = project.store.latest("corpus", workflow)
+    step = Step(
+        name="unquantized",
+        inputs={"onnx_model": model.digest, "corpus": corpus.digest},
+        parameters={"seed": project.settings.seed},
+        code=("runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.retrievers"),
+        libraries=(*LIBRARIES, "ir-measures"),
+    )
+
+    def work(out: Path) -> None:
+        from evals.questions import read_questions
+
+        passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
+        embedder = unquantized(project, workflow)
+        config = PackConfig(
+            workflow=workflow,
+            profile="unquantized",
+            site_class=FROZEN,
+            retriever=model.digest,
+            library=library_digest(passages),
+            passages=len(passages),
+            dimension=dimension(model.path),
+        )
+        vectors = vectors_of(project, workflow).of([passage.content for passage in passages])
+        questions = {split: read_questions(corpus.path, split).questions for split in ("validation", "test")}
+        pack = write_index(out / INDEX, passages, vectors, config)
+        fusion = fused(pack, embedder, questions["validation"])
+        pack = configure(out / INDEX, config.model_copy(update={"fusion": fusion}))
+        found = {split: rankings(pack, embedder, some) for split, some in questions.items()}
+        (out / RANKINGS).write_text(json.dumps(found))
+
+    return project.store.keep(workflow, step, work)
+
+
+def unquantized(project: Project, workflow: str) -> Embedder:
+    """The unquantized model of a workflow, on every core that this process may use."""
+    from runtimes.engine import load_embedder_parts
+    from training.compute import usable_cores
+
+    model = project.store.latest("onnx_model", workflow)
+    corpus = project.store.latest("corpus", workflow)
+    config = draft(project, workflow, model.path, corpus.path, "fp32", None)
+    return load_embedder_parts(model.path, config, threads=usable_cores())
+
+
+def vectors_of(project: Project, workflow: str) -> Vectors:
+    """The vectors that the unquantized model of a workflow gives, each made once."""
+    model = project.store.latest("onnx_model", workflow)
+    loaded: list[Embedder] = []
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        if not loaded:
+            loaded.append(unquantized(project, workflow))
+        return loaded[0].embeddings(texts)
+
+    path = project.state / "vectors" / f"{model.digest.removeprefix('sha256:')}.db"
+    return Vectors(path, embed, dimension(model.path))
+
+
+def frozen_vectors_of(project: Project, workflow: str) -> Vectors:
+    """The vectors that the base of a workflow gives as it is, each made once."""
+    base = base_of(project, workflow)
+    arguments = project.retriever(workflow).training
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        from training.compute import choose, held
+        from training.features import embed, load_tokenizer, tokenize
+        from training.model import load_encoder
+
+        compute = choose(arguments)
+        with held(compute):
+            tokenizer = load_tokenizer(base.path, arguments.max_tokens)
+            found = embed(load_encoder(base.path), tokenize(tokenizer, texts), compute)
+        unit: NDArray[np.float32] = found / np.linalg.norm(found, axis=1, keepdims=True)
+        return unit
+
+    path = project.state / "vectors" / f"base-{base.ref.digest.removeprefix('sha256:')}.db"
+    return Vectors(path, embed, hidden_size(base.path))
+
+
+def hidden_size(base: Path) -> int:
+    """Length of the vectors of a base."""
+    return int(json.loads((base / "config.json").read_text(encoding="utf-8"))["hidden_size"])
+
+
+def write_index(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.float32], config: PackConfig) -> Pack:
+    """Write the searchable files of a library and open them."""
+    from runtimes.knowledge import write
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write(passages, vectors, folder)
+    return configure(folder, config)
+
+
+def configure(folder: Path, config: PackConfig) -> Pack:
+    """Say anew how to search the files of a folder, and open them."""
+    from runtimes.knowledge import open_pack
+
+    (folder / PACK_FILE).write_bytes(dump(config))
+    return open_pack(folder, retriever=config.retriever)
+
+
+def open_index(folder: Path) -> Pack:
+    """The index of a frozen library."""
+    from runtimes.knowledge import open_pack
+
+    return open_pack(folder, retriever=json.loads((folder / PACK_FILE).read_text())["retriever"])
+
+
+def read_rankings(entry: Entry, split: str) -> dict[str, list[str]]:
+    """What the unquantized model finds for the questions of a split."""
+    found: dict[str, dict[str, list[str]]] = json.loads((entry.path / RANKINGS).read_text())
+    return found[split]
+
+
+def fused(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> Fusion:
+    """The weight of dense and lexical scores that validation questions choose."""
+    from evals.fusion import fit_fusion
+
+    scored = [pack.scores(embedder.embed(question.text).vector, question.text) for question in questions]
+    return fit_fusion(questions, scored, pack.ids)
+
+
+def rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> dict[str, list[str]]:
+    """Passage ids, best first, by question id."""
+    return {
+        question.id: list(pack.rankings(embedder.embed(question.text).vector, question.text).fused)
+        for question in questions
+    }
+
+
+def lexical_rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> dict[str, list[str]]:
+    """The same by BM25 alone."""
+    return {
+        question.id: list(pack.rankings(embedder.embed(question.text).vector, question.text).lexical)
+        for question in questions
+    }
+
+
+class Trial:
+    """Judges builds by what they find in the frozen library for validation questions."""
+
+    def __init__(
+        self, project: Project, workflow: str, profile: HardwareProfile, corpus: Path, reference: Path
+    ) -> None:
+        """Take the validation questions, and what the unquantized model finds for them."""
+        from evals.questions import read_questions
+
+        self._project, self._workflow, self._profile = project, workflow, profile
+        self._corpus = corpus
+        self._pack = open_index(reference / INDEX)
+        self._questions = read_questions(corpus, "validation").questions
+        self._theirs = json.loads((reference / RANKINGS).read_text())["validation"]
+
+    def evaluate(self, folder: Path) -> Score:
+        """Non-inferiority to the unquantized model, paired; few questions may leave it open, the test decides."""
+        from evals.gates import non_inferior
+        from evals.ranking import compare_rankings, per_question
+        from quantize.search import Score
+        from runtimes.engine import load_embedder_parts
+
+        recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
+        config = draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile)
+        ours = rankings(self._pack, load_embedder_parts(folder, config), self._questions)
+        relevant = {question.id: question.relevant for question in self._questions}
+        gates = self._project.retriever(self._workflow).gates
+        found = compare_rankings(
+            per_question(ours, relevant),
+            per_question(self._theirs, relevant),
+            metric=gates.metric,
+            against="unquantized",
+            confidence=gates.confidence,
+            seed=self._project.settings.seed,
+        )
+        gate = non_inferior(found, margin=gates.margin)
+        return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
+
+    def calibration(self) -> Calibration:
+        """Nothing of a bundle: how sure a search is depends on the library, and is chosen for each pack."""
+        return Calibration()
+
+
+def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
+    """The configuration with a few questions and how near they are to a passage that answers and one that does not.
+
+    They must hold on every machine of the ISA.
+    """
+    from evals.questions import read_questions
+    from runtimes.engine import load_embedder_parts
+
+    embedder = load_embedder_parts(build, config)
+    passages = {passage.id: passage for passage in read_passages(corpus / PASSAGES_FILE, PASSAGES_FILE)}
+    others = sorted(passages)
+    cases = []
+    for number, question in enumerate(read_questions(corpus, "validation").questions[:SMOKE_CASES]):
+        for id_ in (question.relevant[0], others[number * len(others) // SMOKE_CASES]):
+            other = passages[id_].content[: config.max_characters]
+            cosine = float(embedder.embed(question.text).vector @ embedder.embed(other).vector)
+            cases.append(SimilarityCase(text=question.text, other=other, cosine=round(min(cosine, 1.0), 6)))
+    return config.model_copy(update={"similar": tuple(cases)})
+
+
+def documents_of(passages: Sequence[Passage]) -> Mapping[str, str]:
+    """The document of each passage."""
+    return {passage.id: passage.document for passage in passages}
