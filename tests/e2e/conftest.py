@@ -111,15 +111,23 @@ SMALLER = {
         ("epochs: 3", "epochs: 6"), ("floor: 0.80", "floor: 0.30"), ("margin: 0.02", "margin: 0.10"),
         ("target_precision: 0.95", "target_precision: 0.85"),
     ],
-    "fleet.yaml": [],
+    "workflows/sop_assistant.yaml": [
+        ("epochs: 2", "epochs: 1"), ("floor: 0.60", "floor: 0.20"), ("margin: 0.03", "margin: 0.15"),
+        ("target_precision: 0.80", "target_precision: 0.50"),
+        ("profiles: [edge-this-machine, edge-x86-vnni, central-x86]", "profiles: [edge-this-machine, central-x86]"),
+    ],
 }  # fmt: skip
+LIBRARY = ("br-001", "cc-001", "cu-001", "hs-002", "hs-008", "qa-001", "wh-001", "wh-004")
+"""Procedures of the small project: every format, both site classes, one for customers."""
 
 
 def small_project(folder: Path) -> None:
-    """The sample project with fewer rows and slack gates."""
+    """The sample project with fewer rows and procedures, without document intake, and with slack gates."""
     from sample import Size, scaffold
 
     scaffold(folder, size=Size(orders=2_000, exceptions=2_000, others=150))
+    (folder / "workflows" / "document_intake.yaml").unlink()
+    small_library(folder)
     for name, changes in SMALLER.items():
         text = (folder / name).read_text()
         for old, new in changes:
@@ -128,6 +136,20 @@ def small_project(folder: Path) -> None:
         (folder / name).write_text(text)
     for name in ("edge-x86-avx2", "edge-x86-vnni"):
         (folder / "profiles" / f"{name}.yaml").unlink()
+
+
+def small_library(folder: Path) -> None:
+    """Keep some procedures and the questions that they answer."""
+    for path in (folder / "sops").iterdir():
+        if not path.name.startswith(LIBRARY):
+            path.unlink()
+    for path in (folder / "questions").glob("*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        kept = [
+            row for row in rows
+            if all(answer["document"].lower() in LIBRARY for answer in row.get("answers", ()))
+        ]  # fmt: skip
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept[:60]))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Lading on real public data."""

@@ -1,0 +1,105 @@
+"""Classification: order intents, CLINC150 with its out-of-scope rows, clauses of contracts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.real_data.projects import TUNED, build, print_table, stored, write, write_csv, write_frame
+
+WORKFLOW = """\
+title: {title}
+owner: benchmark
+task: classify
+data_classes: [public]
+corpus:
+  files: {{{files}}}
+  licences: [{licence}]
+{split}training: {{epochs: {epochs}}}
+gates: {{metric: macro_f1, floor: 0.5, margin: 0.02, target_precision: {precision}}}
+placement: {{offline: full}}
+"""
+BASELINES = {"frozen_lr": "frozen base + logistic regression", "tfidf_svm": "TF-IDF + linear SVM"}
+
+
+def bitext(data: Path, project: Path) -> None:
+    """Customer-service intents of orders and deliveries (CDLA-Sharing-1.0)."""
+    splits = {}
+    for ours, theirs in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        with (data / f"{theirs}.csv").open(encoding="utf-8", newline="") as stream:
+            splits[ours] = [(row["utterance"], row["intent"]) for row in csv.DictReader(stream)]
+    write_project(project, "Order intents", "CDLA-Sharing-1.0", splits, epochs=2, precision=0.98)
+    report("bitext_orders", project)
+
+
+def clinc(data: Path, project: Path) -> None:
+    """CLINC150 (Larson et al. 2019, CC BY 3.0): 150 intents, and rows that belong to none."""
+    found = json.loads((data / "data_full.json").read_text(encoding="utf-8"))
+    names = {"train": "train", "validation": "val", "test": "test"}
+    names |= {"out_of_scope_validation": "oos_val", "out_of_scope_test": "oos_test"}
+    splits = {ours: [(text, label) for text, label in found[theirs]] for ours, theirs in names.items()}
+    write_project(project, "CLINC150 intents", "CC-BY-3.0", splits, epochs=3, precision=0.98)
+    report("clinc150", project)
+
+
+def cuad(data: Path, project: Path) -> None:
+    """CUAD v1 (The Atticus Project, CC BY 4.0): which of 41 matters a clause of a contract is about, by contract."""
+    lines = (data / "clauses.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [(one["text"], one["category"], one["contract"]) for one in map(json.loads, lines)]
+    write_frame(project)
+    write_csv(project / "data/train.csv", ("text", "label", "group"), rows)
+    text = WORKFLOW.format(
+        title="Contract clauses", licence="CC-BY-4.0", epochs=3, precision=0.95, files="train: data/train.csv",
+        split="  split: {by: group, validation: 0.15, test: 0.2}\n",
+    )  # fmt: skip
+    write(project / "workflows/intents.yaml", text)
+    report("cuad_clauses", project)
+
+
+def write_project(
+    project: Path, title: str, licence: str, splits: dict[str, list[tuple[str, str]]], *, epochs: int, precision: float
+) -> None:
+    """An ordinary project of labelled files that are split already."""
+    write_frame(project)
+    files = {name: f"data/{name}.csv" for name in splits}
+    text = WORKFLOW.format(
+        title=title, licence=licence, epochs=epochs, precision=precision, split="",
+        files=", ".join(f"{name}: {path}" for name, path in files.items()),
+    )  # fmt: skip
+    write(project / "workflows" / "intents.yaml", text)
+    for name, rows in splits.items():
+        write_csv(project / files[name], ("text", "label"), rows)
+
+
+def report(name: str, project: Path) -> None:
+    """Build a project and print what came of it."""
+    builds, seconds = build(name, project)
+    scores = stored(project, "baselines", "scores.json")
+    print(f"\n## {name} (built in {seconds:.0f} s)\n")
+    head = ["model", "accuracy", "macro-F1", "n", "MB", "p50 ms", "p99 ms at 128 tokens", "coverage", "precision",
+            "OOS AUROC", "OOS deferred", "verdict"]  # fmt: skip
+    rows = [baseline(title, scores[model]["test"]) for model, title in BASELINES.items()]
+    rows += [built(f"tuned, {title}", builds[profile]) for profile, title in TUNED.items()]
+    print_table(head, rows)
+
+
+def baseline(title: str, found: dict[str, float]) -> list[str]:
+    """The row of a baseline."""
+    return [title, f"{found['accuracy']:.4f}", f"{found['macro_f1']:.4f}", f"{found['n']}", *["-"] * 8]
+
+
+def built(title: str, found: dict[str, Any]) -> list[str]:
+    """The row of a build, from its evidence."""
+    values = {metric["name"]: metric["value"] for metric in found["metrics"]}
+    n = next(metric["n"] for metric in found["metrics"] if metric["name"] == "accuracy")
+    accuracy = json.loads(Path(found["paths"]["accuracy_report"]).with_name("report.json").read_text())
+    outside = accuracy.get("out_of_scope")
+    return [
+        title, f"{values['accuracy']:.4f}", f"{values['macro_f1']:.4f}", f"{n}", f"{values['size_mb']:.1f}",
+        f"{values['p50/workload']:.2f}", f"{values['p99']:.2f}" if "p99" in values else "-",
+        f"{values['coverage']:.3f}", f"{values.get('precision_answered', float('nan')):.4f}",
+        f"{outside['auroc']:.3f}" if outside else "-", f"{outside['deferred']:.3f}" if outside else "-",
+        found["verdict"],
+    ]  # fmt: skip
