@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "evals": {"fleet_manifests", "runtimes.engine", "runtimes.knowledge"},
     "pipelines": {
         "evals", "fleet_manifests", "quantize", "release", "runtimes.edge", "runtimes.engine", "runtimes.knowledge",
-        "runtimes.sync", "sample", "training",
+        "runtimes.serving", "runtimes.sync", "sample", "training",
     },
 }  # fmt: skip
 SERVING = (

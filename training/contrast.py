@@ -131,6 +131,7 @@ def _judge(epoch: int, metrics: Mapping[str, float]) -> RetrieverEpoch:
 def _trainer_type() -> Any:
     """Trainer for a model that returns embeddings, made on first use so that importing this file stays light."""
     from torch import cat, empty_like
+    from torch.utils.checkpoint import checkpoint
     from torch.utils.data import DataLoader
     from transformers import Trainer
 
@@ -154,7 +155,8 @@ def _trainer_type() -> Any:
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             """The loss of a batch, in float32 whatever the encoder computed in."""
-            found = cat([model(input_ids=ids, attention_mask=mask) for ids, mask in inputs["chunks"]])
+            # A chunk keeps nothing but its vectors and is read again for its gradients: a batch of any size fits.
+            found = cat([checkpoint(model, *chunk, use_reentrant=False) for chunk in inputs["chunks"]])
             vectors = empty_like(found).index_copy(0, inputs["order"], found)
             count = len(inputs["blocked"])
             loss = info_nce(vectors[:count], vectors[count:], inputs["blocked"], self._scale)

@@ -44,7 +44,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def init(directory: Annotated[Path, typer.Argument(help="A new or empty folder.")], seed: int = 7) -> None:
-    """Write a project that builds: a sample distributor with its ERP, a workflow, profiles and a fleet.
+    """Write a project that builds: a sample distributor with ERP, procedures, workflows, profiles and a fleet.
 
     Example: lading init demo && lading build --project demo
     """

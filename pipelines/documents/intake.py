@@ -57,7 +57,7 @@ def take_in(
                 raise DataError(reading.refusal)
             one, notes = _taken(file, job, reading.document, source, register)
         except DataError as exc:
-            problems.append(Problem(file=file, problem=str(exc)))
+            problems.append(Problem(file=file, problem=str(exc), lasting=reading.lasting))
             continue
         taken.append(one)
         problems += (Problem(file=file, problem=note, kind="note") for note in notes)

@@ -33,6 +33,8 @@ class Problem(Wire):
     kind: Literal["refused", "duplicate", "note"] = "refused"
     """`refused`: the document is not in the library; `duplicate`: another file with the same text is; `note`: it is in
     the library all the same."""
+    lasting: bool = True
+    """The same file gives the same again; False where its reader ran out of time or died."""
 
 
 class Superseded(Wire):

@@ -27,7 +27,8 @@ class DocumentSource(BaseModel):
     """Patterns of files below the folder."""
     register_file: Annotated[str | None, Field(alias="register")] = None
     """The document register, a CSV file of the project: columns file or document, and any of title, revision,
-    owner, effective_from, review_by, site_classes, data_class. It wins over what a file says of itself."""
+    owner, effective_from, review_by, site_classes, data_class. It wins over what a file says of itself.
+    (A field named `register` would hide a method of the base class.)"""
     data_class: DataClass = DataClass.INTERNAL
     """Of documents that do not say theirs."""
     site_classes: tuple[Name, ...] = ()
@@ -43,11 +44,6 @@ class DocumentSource(BaseModel):
             if pattern.startswith("/") or ".." in pattern.split("/") or not pattern.strip():
                 raise ValueError(f"{pattern!r} leaves the folder; give patterns below it, such as **/*.docx")
         return value
-
-    @property
-    def register(self) -> str | None:
-        """The document register; a field of this name would hide a method of the base class."""
-        return self.register_file
 
     def folder(self, project: Path) -> Path:
         """The folder of the documents."""

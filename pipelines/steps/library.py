@@ -11,11 +11,11 @@ from fleet_manifests.knowledge import library_digest
 from pipelines.corpora.card import SourceCard
 from pipelines.corpora.library import dump_passages, read_passages
 from pipelines.documents import Changes, Library, compare, files_of, take_in
+from pipelines.documents.readers import LIBRARIES
 from pipelines.project.load import Project
 from pipelines.store import Entry, Step
 
 LIBRARY = "library.json"
-READERS = ("markdown-it-py", "markitdown", "beautifulsoup4", "python-docx", "pdfplumber")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def sop_documents(project: Project) -> list[Intake]:
 def _take_in(project: Project, name: str) -> Intake:
     source = project.libraries[name]
     before = _latest(project, name)
-    named = {str(file): sha256_of(path) for file, path in files_of(source, project=project.root).items()}
+    named = {file: _digest(path) for file, path in files_of(source, project=project.root).items()}
     if source.register_file is not None and (project.root / source.register_file).is_file():
         named["register"] = sha256_of(project.root / source.register_file)
     step = Step(
@@ -44,8 +44,10 @@ def _take_in(project: Project, name: str) -> Intake:
         inputs=named,
         parameters=source.model_dump(mode="json"),
         code=("pipelines.documents", "pipelines.steps.library"),
-        libraries=READERS,
+        libraries=LIBRARIES,
     )
+    if before is not None and not all(problem.lasting for problem in before.problems):
+        project.store.drop(step)  # a reader that ran out of time may not do so again
 
     def work(out: Path) -> None:
         found = take_in(source, project=project.root, cache=project.state / "documents")
@@ -54,6 +56,14 @@ def _take_in(project: Project, name: str) -> Intake:
     entry = project.store.keep(name, step, work)
     library = read_library(entry)
     return Intake(name, entry, library, compare(before, library))
+
+
+def _digest(path: Path) -> str:
+    """Of a file; one that may not be read is named when it is taken in."""
+    try:
+        return sha256_of(path)
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}"
 
 
 def read_library(entry: Entry) -> Library:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleet_manifests import IntegrityError
+from fleet_manifests import IntegrityError, PackConfig, parse
+from fleet_manifests.knowledge import PACK_FILE
 from fleet_manifests.program import version
 from runtimes.edge.service import Site
 from runtimes.problems import UnavailableError
 from runtimes.serving import threshold
-from runtimes.sync.active import Active
+from runtimes.sync.active import Active, pack_folder
 
 
 def report(site: Site) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def report(site: Site) -> dict[str, Any]:
     }
     try:
         active = site.serving.active()
+        workflows = _workflows(site, active)
     except (UnavailableError, IntegrityError) as exc:
         return said | {"serving": False, "problem": str(exc), "workflows": {}}
     return said | {
@@ -35,7 +37,7 @@ def report(site: Site) -> dict[str, Any]:
         "seen": active.seen.isoformat(),
         "max_offline_hours": active.max_offline_hours,
         "central": active.central,
-        "workflows": _workflows(site, active),
+        "workflows": workflows,
         "skipped": active.skipped,
     }
 
@@ -49,10 +51,21 @@ def _workflows(site: Site, active: Active) -> dict[str, Any]:
             "task": entry.task.value,
             "where": entry.where.value,
             "bundle": entry.bundle,
-            "threshold": threshold(entry),
+            "pack": entry.pack.digest if entry.pack else None,
+            "threshold": _threshold(site, active, name),
             "text_export": entry.text_export,
             "roles": list(entry.roles),
             "loaded": entry.bundle in loaded,
         }
         for name, entry in sorted(active.workflows.items())
     }
+
+
+def _threshold(site: Site, active: Active, workflow: str) -> float:
+    """The confidence below which a workflow defers; that of a library is its pack's, which is not loaded for it."""
+    entry = active.workflows[workflow]
+    if entry.pack is None:
+        return threshold(entry)
+    path = pack_folder(site.serving.state, active, workflow) / PACK_FILE
+    config = parse(PackConfig, path.read_bytes(), where=f"{entry.pack.folder}/{PACK_FILE}")
+    return max(config.defer_threshold, entry.guardrails.minimum_confidence)

@@ -112,8 +112,8 @@ SMALLER = {
         ("target_precision: 0.95", "target_precision: 0.85"),
     ],
     "workflows/sop_assistant.yaml": [
-        ("epochs: 2", "epochs: 1"), ("floor: 0.60", "floor: 0.20"), ("margin: 0.03", "margin: 0.15"),
-        ("target_precision: 0.80", "target_precision: 0.50"),
+        ("floor: 0.55", "floor: 0.20"), ("margin: 0.05", "margin: 0.15"),
+        ("target_precision: 0.60", "target_precision: 0.50"),
         ("profiles: [edge-this-machine, edge-x86-vnni, central-x86]", "profiles: [edge-this-machine, central-x86]"),
     ],
 }  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleet_manifests import ConfigError, DataError, RefusedError
+from pipelines.documents import Library, Problem
 from pipelines.project.load import load_project
 from pipelines.steps import corpora, library
 
@@ -95,3 +96,17 @@ def test_a_document_that_cannot_be_read_stops_nothing(library_folder: Callable[.
     (taken,) = library.sop_documents(project)
     assert {card.document for card in taken.library.documents} == {"WH-1", "HS-1"}
     assert [file for _, file, _ in library.refused(project)] == ["torn.docx"], "a duplicate is no refusal"
+
+
+def test_what_failed_by_chance_is_tried_again(
+    library_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = load_project(library_folder())
+    real = library.take_in
+    slow = Problem(file="hs-1.md", problem="took longer than 120 s", lasting=False)
+    monkeypatch.setattr(library, "take_in", lambda *args, **named: Library(problems=(slow,)))
+    (first,) = library.sop_documents(project)
+    assert first.library.problems == (slow,)
+    monkeypatch.setattr(library, "take_in", real)
+    (again,) = library.sop_documents(project)
+    assert again.changes.lists()["new"] == ("HS-1", "WH-1")

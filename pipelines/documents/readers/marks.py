@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-BULLETS = "•●▪◦‣■□○·►▶➢➤✓✔❑❖\u25aa\u25ab\u25fe\uf0a7\uf0b7\uf0d8\uf0fc\uf076\uf02d"
-"""Characters that are a bullet wherever they begin a line; the last ones are those of Word's symbol fonts."""
+BULLETS = "•●▪▫◦‣■□◾○·►▶➢➤✓✔❑❖"
+"""Characters that are a bullet wherever they begin a line."""
 DASHES = "-–—*+"
 """Characters that are a bullet where the text around them says so."""
 

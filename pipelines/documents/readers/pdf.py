@@ -12,9 +12,10 @@ from fleet_manifests import DataError
 from pipelines.documents.blocks import Document, Metadata
 from pipelines.documents.readers.labels import field_of, pairs_in, table_pairs, take_control
 from pipelines.documents.readers.pdf_blocks import blocks_of
+from pipelines.documents.readers.pdf_chars import chars_of
 from pipelines.documents.readers.pdf_furniture import furniture, is_contents
 from pipelines.documents.readers.pdf_headings import measure
-from pipelines.documents.readers.pdf_lines import Line, chars_of, lines_of
+from pipelines.documents.readers.pdf_lines import Line, lines_of
 from pipelines.documents.readers.pdf_tables import Drawn, tables_of
 from pipelines.documents.readers.pdf_words import hyphenated
 from pipelines.documents.readers.text import one_line

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from pipelines.documents.readers.pdf_lines import Char, lines_of
+from pipelines.documents.readers.pdf_chars import Char
+from pipelines.documents.readers.pdf_lines import lines_of
 from pipelines.documents.readers.pdf_words import join
 from pipelines.documents.readers.text import one_line
 

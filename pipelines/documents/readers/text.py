@@ -19,10 +19,22 @@ _BOMS = (
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _SPACES = dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " ")
 _NOTHING = dict.fromkeys((0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF, 0xFFFC), None)
+_SYMBOLS = {0xF0B7: "•", 0xF0A7: "▪", 0xF0D8: "➢", 0xF0FC: "✓", 0xF076: "❖", 0xF02D: "-"}
+"""Bullets of the symbol fonts of Word, which have no character of their own."""
 _SURROGATES = dict.fromkeys(range(0xD800, 0xE000))
 """Half characters, which no file can hold."""
 _CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
-_REPLACED = {**_LIGATURES, **_SPACES, **_NOTHING, **_CONTROLS, **_SURROGATES, 0x2028: "\n", 0x2029: "\n", 0x2011: "-"}
+_REPLACED = {
+    **_LIGATURES,
+    **_SPACES,
+    **_NOTHING,
+    **_CONTROLS,
+    **_SURROGATES,
+    **_SYMBOLS,
+    0x2028: "\n",
+    0x2029: "\n",
+    0x2011: "-",
+}
 _POWERS = str.maketrans("0123456789+-\u2212", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 _BLANKS = re.compile(r"[ \t]+")
 

@@ -144,8 +144,9 @@ def test_a_file_that_may_not_be_read(folder: Any) -> None:
 
 def test_time_is_limited_for_each_file(folder: Any) -> None:
     folder.add("a.md", front())
-    found = problems(folder.take_in(seconds=0.0001))
-    assert found["a.md"][0].startswith("refused: its reader took longer than 0.0001 s")
+    (problem,) = folder.take_in(seconds=0.0001).problems
+    assert (problem.file, problem.kind, problem.lasting) == ("a.md", "refused", False)
+    assert problem.problem.startswith("its reader took longer than 0.0001 s")
 
 
 def test_notes_do_not_keep_a_document_out(folder: Any) -> None:

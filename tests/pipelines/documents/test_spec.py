@@ -20,7 +20,7 @@ LEAST = {"name": "sops", "kind": "documents", "path": "docs"}
 def test_the_defaults() -> None:
     source = DocumentSource.model_validate(LEAST)
     assert source.include == INCLUDE
-    assert (source.register, source.data_class, source.site_classes) == (None, DataClass.INTERNAL, ())
+    assert (source.register_file, source.data_class, source.site_classes) == (None, DataClass.INTERNAL, ())
     assert (source.max_file_mb, source.max_words) == (50, 220)
 
 
@@ -33,7 +33,7 @@ def test_everything_said() -> None:
         "max_words": 300,
     }
     source = DocumentSource.model_validate(LEAST | more)
-    assert source.register == "r.csv"
+    assert source.register_file == "r.csv"
     assert source.site_classes == ("branch",)
     assert source.folder(Path("/p")) == Path("/p/docs")
 

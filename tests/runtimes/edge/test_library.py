@@ -193,3 +193,16 @@ def test_the_http_api_and_the_page_show_passages(library: Site) -> None:
     assert "revision 3" in shown and "page 2" in shown
     stale = client.post("/ask", data={"workflow": "sop", "text": "battery charge"}).text
     assert "Its review was due on" in stale
+
+
+def test_the_page_says_which_pack_answers_and_from_where_on(library: Site) -> None:
+    from runtimes.edge.report import report
+
+    said = report(library)["workflows"]
+    pack = library.serving.active().workflows["sop"].pack
+    assert pack is not None
+    assert said["sop"]["pack"] == pack.digest
+    assert said["sop"]["threshold"] == library.serving.threshold(library.serving.active(), "sop")
+    assert not library.serving.loaded() - {pack.digest}, "looking loads no model"
+    (triage,) = [one for name, one in said.items() if name != "sop"]
+    assert triage["pack"] is None

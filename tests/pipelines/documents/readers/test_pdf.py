@@ -448,3 +448,23 @@ def test_quantities_at_the_top_of_pages_stay(pdf: Any, shown: Shown) -> None:
     for number, letter in enumerate("ABCDE", start=1):
         pdf.lines(f"{number * number * 7} kg is the limit of pallets of type {letter}.").page()
     assert len(shown(pdf.read())) == 5
+
+
+def test_bullets_that_are_drawn(pdf: Any, ruled: Any, shown: Shown) -> None:
+    pdf.line("You need, as far as it is not there yet:")
+    for text in ("gloves", "a helmet"):
+        pdf.canvas.circle(76, pdf.y + 3.5, 1.8, stroke=0, fill=1)
+        pdf.line(text, 90)
+    pdf.line("A text with a dot in the middle", gap=8)
+    pdf.canvas.circle(120, pdf.y + 16, 1.8, stroke=0, fill=1)
+    assert shown(pdf.read()) == [
+        "You need, as far as it is not there yet:",
+        "- gloves",
+        "- a helmet",
+        "A text with a dot in the middle",
+    ]
+
+
+def test_bullets_of_symbol_fonts(flow: Any, shown: Shown) -> None:
+    raw = flow("You need:", *[step(text, "n", bulletFontName="ZapfDingbats") for text in ("gloves", "boots")])
+    assert shown(read(raw, "pdf")) == ["You need:", "- gloves", "- boots"]

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.unit
         ("non\u2011breaking", "non-breaking"),
         ("a\x07b\x00c", "abc"),
         ("half \ud83d gone", "half gone"),
+        ("\uf0b7 gloves", "• gloves"),
         ("  many   spaces\t and tabs ", "many spaces and tabs"),
         ("one\r\ntwo\rthree\n\n four ", "one\ntwo\nthree\nfour"),
     ],
