@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fleet_manifests import Verdict, program
+from fleet_manifests import Task, Verdict, program
 
 if TYPE_CHECKING:
     from evals.evaluate import EvaluationSummary
@@ -118,12 +118,25 @@ def state(value: State) -> RenderableType:
 def manifest(value: FleetManifest) -> RenderableType:
     """`lading promote`: what the channel holds now."""
     rows = [
-        (name, profile, build.verdict, f"{build.defer_threshold:.3f}", build.bundle.digest.removeprefix("sha256:")[:12])
+        (
+            name,
+            profile,
+            build.verdict,
+            "by its packs" if workflow.task is Task.RETRIEVE else f"{build.defer_threshold:.3f}",
+            build.bundle.digest.removeprefix("sha256:")[:12],
+        )
         for name, workflow in value.workflows.items()
         for profile, build in workflow.builds.items()
     ]
     title = f"{value.channel} version {value.version}, until {value.expires:%Y-%m-%d}"
-    return table(title, ["workflow", "profile", "verdict", "defers below", "bundle"], rows)
+    found = table(title, ["workflow", "profile", "verdict", "defers below", "bundle"], rows)
+    packs = [
+        (pack.workflow or "-", pack.profile or "-", ", ".join(pack.site_classes), pack.verdict, pack.data_class.value,
+         pack.blob.digest.removeprefix("sha256:")[:12])
+        for pack in value.knowledge_packs
+    ]  # fmt: skip
+    head = ["workflow", "profile", "sites", "verdict", "class", "pack"]
+    return Group(found, table("knowledge packs", head, packs)) if packs else found
 
 
 def published(value: Published) -> RenderableType:
