@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from evals import gates
 from evals.calibration import expected_calibration_error, reliability
 from evals.engines import Engine, load_engine, this_machine
+from evals.policy import Policy
 from evals.predictions import Predictions, encode, predict
 from evals.rows import Split, read_split
 from evals.scores import confusion, out_of_scope, proportion, scores
@@ -35,39 +36,22 @@ from fleet_manifests import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NOT_INFERIOR_TO = ("unquantized", "champion", "reference")
-"""References that a build may not lose more than the margin against; all others are baselines."""
-
 MAX_SLICES = 50
 """Slice values reported; more of them are ids, not slices."""
 
 
 @dataclass(frozen=True)
-class AccuracyPolicy:
+class AccuracyPolicy(Policy):
     """What a workflow asks of the accuracy of its builds."""
 
     metric: MetricName = "macro_f1"
     """The metric that floor and margin are about."""
-    floor: float = 0.0
-    """Absolute floor of the metric."""
-    margin: float = 0.02
-    """Largest loss that does not matter, in the metric's own unit."""
-    confidence: float = 0.95
-    """Confidence of the two-sided intervals."""
-    resamples: int = 2000
-    """Bootstrap resamples of macro-F1."""
-    seed: int = 0
-    """Seed of the bootstrap."""
+
+    what: ClassVar[str] = "accuracy policy"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name, value in (("floor", self.floor), ("margin", self.margin)):
-            if not 0 <= value <= 1:
-                raise ConfigError(f"accuracy policy: {name}: expected 0 to 1, found {value}")
-        if self.margin == 0:
-            raise ConfigError("accuracy policy: margin: expected more than 0; no finite test proves a loss of zero")
-        if not 0.5 < self.confidence < 1:
-            raise ConfigError(f"accuracy policy: confidence: expected 0.5 to 1, found {self.confidence}")
+        super().__post_init__()
         if self.metric not in ("accuracy", "macro_f1"):
             raise ConfigError(f"accuracy policy: metric: expected accuracy or macro_f1, found {self.metric}")
 
@@ -92,7 +76,7 @@ def measure(
         profile: what the bundle was built for.
         bundle_digest: what the report is about.
         references: predicted labels per reference model, row-aligned with the test split.
-            Those of `NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
+            Those of `gates.NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
         policy: metric, floor, margin and statistics.
         taken: when.
         engine: a loaded bundle; None loads it.
@@ -117,9 +101,7 @@ def measure(
     calibration_error = Metric(name="ece", value=expected_calibration_error(bins), n=len(truth))
     found = _gates(truth, predictions, metrics, comparisons, policy, engine.config.calibration.target_precision)
     mismatch = profile.mismatch(machine.host)
-    if mismatch is not None:
-        found = [gate if gate.name == "canary" else gates.preview(gate) for gate in found]
-        found.append(gates.unmeasured(mismatch))
+    judged = gates.on_hardware(found, mismatch)
     return AccuracyReport(
         workflow=engine.config.workflow,
         profile=profile.name,
@@ -128,8 +110,8 @@ def measure(
         measurement=Measurement.MEASURED if mismatch is None else Measurement.ABSENT,
         machine=machine,
         metrics=(*metrics, calibration_error),
-        gates=tuple(found),
-        verdict=worst(gate.verdict for gate in found),
+        gates=judged,
+        verdict=worst(gate.verdict for gate in judged),
         split=split.ref,
         comparisons=comparisons,
         confusion=confusion(truth, predictions),
@@ -199,19 +181,12 @@ def _gates(
     target_precision: float,
 ) -> list[Gate]:
     by_name = {metric.name: metric for metric in metrics}
-    found = [
+    return [
         gates.canary(predictions, len(np.unique(truth))),
         gates.floor(by_name[policy.metric], policy.floor),
         gates.deferral(by_name["coverage"], by_name.get("precision_answered"), target=target_precision),
+        *gates.references(comparisons, margin=policy.margin),
     ]
-    for comparison in comparisons:
-        if comparison.against in NOT_INFERIOR_TO:
-            found.append(gates.non_inferior(comparison, margin=policy.margin))
-        else:
-            found.append(gates.no_worse(comparison))
-    if "unquantized" not in {comparison.against for comparison in comparisons}:
-        found.append(gates.missing_reference("unquantized"))
-    return found
 
 
 def _out_of_scope(engine: Engine, corpus: Path, inside: Predictions) -> OutOfScope | None:

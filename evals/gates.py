@@ -6,11 +6,14 @@ that it does not, and is inconclusive when it shows neither.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from evals.predictions import NO_ANSWER, Predictions
 from evals.statistics import mcnemar
 from fleet_manifests import Comparison, Gate, LatencyObjective, Metric, Verdict
+
+NOT_INFERIOR_TO = ("unquantized", "champion", "reference")
+"""References that a build may not lose more than the margin against; all others are baselines."""
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -51,6 +54,25 @@ def no_worse(comparison: Comparison) -> Gate:
         required=0.0,
         reason=f"{_pair(found)}, exact McNemar p = {mcnemar(found.lost, found.gained):.3g}: {says}",
     )
+
+
+def references(comparisons: Sequence[Comparison], *, margin: float) -> Iterator[Gate]:
+    """The gate of each comparison, and one where the unquantized model is not among them."""
+    for comparison in comparisons:
+        if comparison.against in NOT_INFERIOR_TO:
+            yield non_inferior(comparison, margin=margin)
+        else:
+            yield no_worse(comparison)
+    if "unquantized" not in {comparison.against for comparison in comparisons}:
+        yield missing_reference("unquantized")
+
+
+def on_hardware(found: Sequence[Gate], mismatch: str | None) -> tuple[Gate, ...]:
+    """The gates as they count: without a say, the canary aside, where this machine is not of the profile."""
+    if mismatch is None:
+        return tuple(found)
+    seen = [gate if gate.name == "canary" else preview(gate) for gate in found]
+    return (*seen, unmeasured(mismatch))
 
 
 def missing_reference(against: str) -> Gate:

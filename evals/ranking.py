@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from evals.statistics import bounds
 from fleet_manifests import Comparison, DataError, Metric
 
 if TYPE_CHECKING:
@@ -87,12 +88,7 @@ def mean_interval(
             (values,), np.mean, n_resamples=resamples, confidence_level=confidence, vectorized=True,
             method="BCa", rng=np.random.default_rng(seed),
         )  # fmt: skip
-    low, high = float(found.confidence_interval.low), float(found.confidence_interval.high)
-    if np.isfinite(low) and np.isfinite(high):
-        return low, high
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(found.bootstrap_distribution, [tail, 1 - tail])
-    return float(low), float(high)
+    return bounds(found, confidence)
 
 
 def compare_rankings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,20 +15,18 @@ from evals.accuracy import require_profile
 from evals.calibration import expected_calibration_error, reliability
 from evals.predictions import answered
 from evals.questions import Question, read_questions, read_unanswered
-from evals.ranking import RankingMetric, Rankings, compare_rankings, means, per_question
-from evals.relevance import Fitted, fit_relevance
+from evals.ranking import Rankings, compare_rankings, means, per_question
 from evals.scores import proportion
+from evals.searches import RetrievalPolicy, Searched, fit, search_all, sure
 from fleet_manifests import (
     AccuracyReport,
     Comparison,
-    ConfigError,
     Gate,
     HardwareProfile,
     Machine,
     Measurement,
     Metric,
     OutOfScope,
-    Relevance,
     ReliabilityBin,
     worst,
 )
@@ -37,73 +35,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evals.ranking import Values
-    from runtimes.engine import Embedder
     from runtimes.knowledge import Pack
-
-NOT_INFERIOR_TO = ("unquantized", "champion", "reference")
-"""References that a build may not lose more than the margin against; all others are baselines."""
 
 MAX_SLICES = 80
 """Slice values reported; more of them are ids, not slices."""
-
-
-@dataclass(frozen=True)
-class RetrievalPolicy:
-    """What a workflow asks of the rankings of its builds."""
-
-    metric: RankingMetric = "ndcg_at_10"
-    """The metric that floor and margin are about."""
-    floor: float = 0.0
-    margin: float = 0.02
-    """Largest loss that does not matter, in the metric's own unit."""
-    confidence: float = 0.95
-    target_precision: float = 0.9
-    """Share of the answered questions whose first passage must answer."""
-    resamples: int = 2000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        if self.metric not in ("ndcg_at_10", "recall_at_5", "mrr"):
-            raise ConfigError(f"retrieval policy: metric: expected ndcg_at_10, recall_at_5 or mrr, found {self.metric}")
-        if not 0 < self.margin < 1:
-            raise ConfigError(f"retrieval policy: margin: expected more than 0 and less than 1, found {self.margin}")
-
-
-@dataclass(frozen=True)
-class Searched:
-    """What a search gave for each question, in their order."""
-
-    questions: tuple[Question, ...]
-    rankings: dict[str, tuple[str, ...]]
-    """Passage ids, best first, by question id."""
-    features: tuple[dict[str, float], ...]
-    confidence: NDArray[np.float64]
-    """[n] how sure the search is that its first passage answers."""
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """[n] whether the first passage answers."""
-        firsts = [self.rankings[one.id][:1] for one in self.questions]
-        hits = [bool(set(first) & set(one.relevant)) for first, one in zip(firsts, self.questions, strict=True)]
-        return np.array(hits, dtype=bool)
-
-
-def search_all(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> Searched:
-    """Ask a pack every question, as a site would.
-
-    Raises:
-        IntegrityError: the retriever gives vectors that are not finite.
-    """
-    rankings: dict[str, tuple[str, ...]] = {}
-    features, confidence = [], []
-    for question in questions:
-        vector = embedder.embed(question.text).vector
-        found = pack.search(vector, question.text)
-        rankings[question.id] = pack.rankings(vector, question.text).fused
-        features.append(dict(found.features))
-        confidence.append(found.confidence)
-    return Searched(tuple(questions), rankings, tuple(features), np.array(confidence, dtype=np.float64))
 
 
 def measure(
@@ -156,7 +91,7 @@ def measure(
         policy=policy,
     )
     mismatch = profile.mismatch(machine.host)
-    judged = on_hardware(found.gates, mismatch)
+    judged = gates.on_hardware(found.gates, mismatch)
     return AccuracyReport(
         workflow=embedder.config.workflow,
         profile=profile.name,
@@ -174,38 +109,6 @@ def measure(
     )
 
 
-def on_hardware(found: Sequence[Gate], mismatch: str | None) -> tuple[Gate, ...]:
-    """The gates as they count: without a say where this machine is not of the profile."""
-    if mismatch is None:
-        return tuple(found)
-    seen = [gate if gate.name == "canary" else gates.preview(gate) for gate in found]
-    return (*seen, gates.unmeasured(mismatch))
-
-
-def fit(pack: Pack, embedder: Embedder, corpus: Path, policy: RetrievalPolicy) -> Fitted:
-    """How sure a search may be, as the validation questions of a corpus say."""
-    asked = search_all(pack, embedder, read_questions(corpus, "validation").questions)
-    return fit_searched(asked, search_all(pack, embedder, read_unanswered(corpus, "oos_validation")), policy)
-
-
-def fit_searched(asked: Searched, outside: Searched, policy: RetrievalPolicy) -> Fitted:
-    """The same of searches that were made."""
-    right = np.concatenate([asked.right, np.zeros(len(outside.questions), dtype=bool)])
-    return fit_relevance(
-        [*asked.features, *outside.features],
-        right,
-        np.arange(len(right)) < len(asked.questions),
-        policy.target_precision,
-        confidence=policy.confidence,
-        seed=policy.seed,
-    )
-
-
-def sure(found: Searched, relevance: Relevance) -> Searched:
-    """The searches with the confidence of another relevance model."""
-    return replace(found, confidence=np.array([relevance.confidence(one) for one in found.features]))
-
-
 @dataclass(frozen=True)
 class Figures:
     """Everything that a report of a retriever or of a pack says about rankings."""
@@ -215,8 +118,6 @@ class Figures:
     gates: tuple[Gate, ...]
     out_of_scope: OutOfScope | None
     reliability: tuple[ReliabilityBin, ...]
-    values: Mapping[str, Values] = field(repr=False)
-    """Each metric of each question."""
 
 
 def figures(
@@ -233,7 +134,7 @@ def figures(
     Args:
         found: searches of questions that the library answers.
         unanswered: searches of questions that it does not answer; None where there are none.
-        references: rankings of other models for the same questions. Those of `NOT_INFERIOR_TO` are
+        references: rankings of other models for the same questions. Those of `gates.NOT_INFERIOR_TO` are
             gated by the margin, all others are baselines.
         documents: the document of each passage, for the slices.
         threshold: the defer threshold.
@@ -241,8 +142,7 @@ def figures(
     """
     relevant = {question.id: question.relevant for question in found.questions}
     ours = per_question(found.rankings, relevant)
-    statistics = {"confidence": policy.confidence, "resamples": policy.resamples, "seed": policy.seed}
-    by_name = means(ours, **statistics)  # type: ignore[arg-type]
+    by_name = means(ours, confidence=policy.confidence, resamples=policy.resamples, seed=policy.seed)
     comparisons = tuple(
         compare_rankings(
             ours, per_question(references[name], relevant), metric=policy.metric, against=name,
@@ -260,7 +160,6 @@ def figures(
         gates=tuple(_gates(found, by_name[policy.metric], promise, comparisons, policy)),
         out_of_scope=_out_of_scope(found, unanswered, threshold),
         reliability=bins,
-        values=ours,
     )
 
 
@@ -324,10 +223,4 @@ def _gates(
     yield gates.varied([found.rankings[question.id][:1] for question in found.questions])
     yield gates.floor(metric, policy.floor)
     yield gates.deferral(promise["coverage"], promise.get("precision_answered"), target=policy.target_precision)
-    for comparison in comparisons:
-        if comparison.against in NOT_INFERIOR_TO:
-            yield gates.non_inferior(comparison, margin=policy.margin)
-        else:
-            yield gates.no_worse(comparison)
-    if "unquantized" not in {comparison.against for comparison in comparisons}:
-        yield gates.missing_reference("unquantized")
+    yield from gates.references(comparisons, margin=policy.margin)

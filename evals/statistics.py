@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -228,6 +228,11 @@ def _bootstrap(
         )
     if np.ptp(found.bootstrap_distribution) == 0:
         return None
+    return bounds(found, confidence)
+
+
+def bounds(found: Any, confidence: float) -> Interval:
+    """The interval of scipy's bootstrap; where its method has none, that of the quantiles of the resamples."""
     low, high = float(found.confidence_interval.low), float(found.confidence_interval.high)
     if np.isfinite(low) and np.isfinite(high):
         return low, high

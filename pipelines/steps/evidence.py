@@ -12,7 +12,6 @@ from fleet_manifests import (
     HardwareProfile,
     KnowledgeReport,
     LatencyReport,
-    Machine,
     Measurement,
     Verdict,
     digest_of,
@@ -31,7 +30,7 @@ from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from evals.accuracy import AccuracyPolicy
-    from evals.retrieval import RetrievalPolicy
+    from evals.searches import RetrievalPolicy
 
 REPORT = "report.json"
 ENVELOPE = "evidence.dsse.json"
@@ -40,6 +39,7 @@ PAGE = "report.html"
 
 def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry:
     """Accuracy on the test split, against the unquantized model and the baselines."""
+    from evals import accuracy, retrieval
     from runtimes.engine.host import machine
 
     name = bundle_name(workflow, profile_name)
@@ -62,54 +62,23 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
     )  # fmt: skip
 
     def work(out: Path) -> None:
-        bundle, digest = built.path / name, sha256_of(built.path / "manifest.json")
-        measure = _measure_retriever if retrieves else _measure_classifier
-        report = measure(bundle, digest, corpus, baselines, unquantized, profile, policy, here)
-        write_report(project, report, profile, out)
+        told = "rankings" if retrieves else "predictions"
+        fitted = {"unquantized": _json(unquantized, told), **_json(baselines, told)}
+        given: dict[str, Any] = {
+            "profile": profile,
+            "bundle_digest": sha256_of(built.path / "manifest.json"),
+            "references": {model: found["test"] for model, found in fitted.items()},
+            "policy": policy,
+            "taken": now(),
+            "machine": here,
+        }
+        if retrieves:
+            given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
+            given["documents"] = retrievers.documents_of(read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE))
+        measure = retrieval.measure if retrieves else accuracy.measure
+        write_report(project, measure(built.path / name, corpus.path, **given), profile, out)
 
     return project.store.keep(name, step, work)
-
-
-def _measure_classifier(
-    bundle: Path, digest: str, corpus: Entry, baselines: Entry, unquantized: Entry, profile: HardwareProfile,
-    policy: Any, here: Machine,
-) -> AccuracyReport:  # fmt: skip
-    """Predictions on the test split against those of the other models."""
-    from evals.accuracy import measure
-
-    fitted = {"unquantized": _json(unquantized, "predictions"), **_json(baselines, "predictions")}
-    return measure(
-        bundle,
-        corpus.path,
-        profile=profile,
-        bundle_digest=digest,
-        references={model: found["test"] for model, found in fitted.items()},
-        policy=policy,
-        taken=now(),
-        machine=here,
-    )
-
-
-def _measure_retriever(
-    bundle: Path, digest: str, corpus: Entry, baselines: Entry, unquantized: Entry, profile: HardwareProfile,
-    policy: Any, here: Machine,
-) -> AccuracyReport:  # fmt: skip
-    """What the bundle finds in the frozen library for the test questions, against what the other models find."""
-    from evals.retrieval import measure
-
-    fitted = {"unquantized": _json(unquantized, "rankings"), **_json(baselines, "rankings")}
-    return measure(
-        bundle,
-        corpus.path,
-        pack=retrievers.open_index(unquantized.path / retrievers.INDEX),
-        documents=retrievers.documents_of(read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)),
-        profile=profile,
-        bundle_digest=digest,
-        references={model: found["test"] for model, found in fitted.items()},
-        policy=policy,
-        taken=now(),
-        machine=here,
-    )
 
 
 def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
@@ -168,7 +137,7 @@ def read_knowledge(entry: Entry) -> KnowledgeReport:
 
 def retrieval_policy(project: Project, workflow: str) -> RetrievalPolicy:
     """What a `retrieve` workflow asks of what its builds find."""
-    from evals.retrieval import RetrievalPolicy
+    from evals.searches import RetrievalPolicy
 
     gates = project.retriever(workflow).gates
     return RetrievalPolicy(**gates.model_dump(), seed=project.settings.seed)

@@ -49,20 +49,23 @@ def report(project: Project, workflow: str, profile_name: str, site_class: str) 
     )  # fmt: skip
 
     def work(out: Path) -> None:
+        from evals.gates import on_hardware
         from evals.questions import read_questions, read_unanswered
-        from evals.retrieval import figures, on_hardware, search_all
+        from evals.retrieval import figures
+        from evals.searches import search_all
         from runtimes.engine import load_embedder
 
         split, outside = read_questions(corpus.path, "test"), read_unanswered(corpus.path, "oos_test")
         asked, lost = askable(split.questions, library, everything=everything)
         opened = open_made(project, made, site_class)
         embedder = load_embedder(bundle.path / bundle_name(workflow, profile_name))
+        searched = search_all(opened, embedder, asked)
         found = figures(
-            search_all(opened, embedder, asked),
+            searched,
             search_all(opened, embedder, outside) if outside else None,
             references={
                 "unquantized": retrievers.rankings(opened, retrievers.unquantized(project, workflow), asked),
-                "bm25": retrievers.lexical_rankings(opened, embedder, asked),
+                "bm25": searched.lexical,
             },
             documents=retrievers.documents_of(library),
             threshold=opened.config.defer_threshold,

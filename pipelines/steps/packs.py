@@ -28,7 +28,7 @@ from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from evals.questions import Question
-    from runtimes.engine import Embedder
+    from evals.searches import Searched
     from runtimes.knowledge import Pack
 
 SMOKE_CASES = 5
@@ -123,7 +123,7 @@ def _make(
 ) -> PackConfig:
     """Write the searchable files, and choose how to search them on validation questions."""
     from evals.questions import read_questions, read_unanswered
-    from evals.retrieval import fit_searched, search_all
+    from evals.searches import fit_searched, search_all, sure
     from runtimes.engine import load_embedder
     from runtimes.knowledge import disagreements
 
@@ -141,7 +141,8 @@ def _make(
     config = config.model_copy(update={"fusion": retrievers.fused(made, embedder, asked)})
     made = retrievers.configure(out, config)
     outside = read_unanswered(corpus, "oos_validation")
-    fitted = fit_searched(search_all(made, embedder, asked), search_all(made, embedder, outside), policy)
+    searched = search_all(made, embedder, asked)
+    fitted = fit_searched(searched, search_all(made, embedder, outside), policy)
     config = config.model_copy(
         update={
             "relevance": fitted.relevance,
@@ -150,8 +151,7 @@ def _make(
             "target_precision": policy.target_precision,
         }
     )
-    made = retrievers.configure(out, config)
-    return config.model_copy(update={"smoke": _smoke(made, embedder, asked)})
+    return config.model_copy(update={"smoke": _smoke(sure(searched, fitted.relevance), library)})
 
 
 def askable(
@@ -176,22 +176,20 @@ def askable(
     return tuple(asked), tuple(lost)
 
 
-def _smoke(made: Pack, embedder: Embedder, questions: Sequence[Question]) -> tuple[PackCase, ...]:
+def _smoke(searched: Searched, library: Sequence[Passage]) -> tuple[PackCase, ...]:
     """The surest right first passages of different documents: what must come first on every machine of the ISA.
 
     `pack.json` is never encrypted: only passages that everybody may see are named.
     """
-    sure: dict[str, tuple[float, PackCase]] = {}
-    for question in questions:
-        found = made.search(embedder.embed(question.text).vector, question.text)
-        if not found.hits:
-            continue
-        first = found.hits[0].passage
-        if first.id in question.relevant and first.data_class in OPEN_CLASSES:
+    passages = {passage.id: passage for passage in library}
+    best: dict[str, tuple[float, PackCase]] = {}
+    for question, right, confidence in zip(searched.questions, searched.right, searched.confidence, strict=True):
+        first = passages[searched.rankings[question.id][0]] if right else None
+        if first is not None and first.data_class in OPEN_CLASSES:
             case = PackCase(question=question.text, passage=first.id)
-            if first.document not in sure or found.confidence > sure[first.document][0]:
-                sure[first.document] = (found.confidence, case)
-    ranked = sorted(sure.values(), key=lambda pair: (-pair[0], pair[1].passage))
+            if first.document not in best or confidence > best[first.document][0]:
+                best[first.document] = (float(confidence), case)
+    ranked = sorted(best.values(), key=lambda pair: (-pair[0], pair[1].passage))
     return tuple(case for _, case in ranked[:SMOKE_CASES])
 
 

@@ -160,12 +160,6 @@ def open_index(folder: Path) -> Pack:
     return open_pack(folder, retriever=json.loads((folder / PACK_FILE).read_text())["retriever"])
 
 
-def read_rankings(entry: Entry, split: str) -> dict[str, list[str]]:
-    """What the unquantized model finds for the questions of a split."""
-    found: dict[str, dict[str, list[str]]] = json.loads((entry.path / RANKINGS).read_text())
-    return found[split]
-
-
 def fused(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> Fusion:
     """The weight of dense and lexical scores that validation questions choose."""
     from evals.fusion import fit_fusion
@@ -178,14 +172,6 @@ def rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> d
     """Passage ids, best first, by question id."""
     return {
         question.id: list(pack.rankings(embedder.embed(question.text).vector, question.text).fused)
-        for question in questions
-    }
-
-
-def lexical_rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> dict[str, list[str]]:
-    """The same by BM25 alone."""
-    return {
-        question.id: list(pack.rankings(embedder.embed(question.text).vector, question.text).lexical)
         for question in questions
     }
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.gates import on_hardware
 from evals.questions import Question
-from evals.retrieval import RetrievalPolicy, Searched, figures, fit_searched, on_hardware, sure
+from evals.retrieval import figures
+from evals.searches import RetrievalPolicy, Searched, fit_searched, sure
 from fleet_manifests import ConfigError, Relevance, Verdict
 
 pytestmark = pytest.mark.unit
@@ -35,7 +37,7 @@ def searched(some: Sequence[Question], right: Sequence[bool], confidence: Sequen
         other = f"p{(place + 7) % 40}"
         rankings[question.id] = (answer, other) if hit else (other, answer)
     features = tuple({"cosine": float(value)} for value in confidence)
-    return Searched(tuple(some), rankings, features, np.array(confidence, dtype=np.float64))
+    return Searched(tuple(some), rankings, features, np.array(confidence, dtype=np.float64), {})
 
 
 def judged(right: Sequence[bool], confidence: Sequence[float], **more: Any) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def test_a_better_baseline_fails_and_a_worse_one_does_not() -> None:
 def test_a_degenerate_retriever_never_passes(first: str | None) -> None:
     some = questions(50)
     rankings = {question.id: (first,) if first else () for question in some}
-    found = Searched(some, rankings, tuple({"cosine": 0.0} for _ in some), np.ones(50))
+    found = Searched(some, rankings, tuple({"cosine": 0.0} for _ in some), np.ones(50), {})
     outcome = figures(found, None, references={}, documents=DOCUMENTS, threshold=0.5, policy=POLICY)
     assert outcome.gates[0].name == "canary"
     assert outcome.gates[0].verdict is Verdict.FAIL

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet_manifests import extra as installed
 from fleet_manifests.errors import MissingExtraError, UsageError
 from sample.rendering import KINDS, Kind, extra, render
 
@@ -80,7 +81,7 @@ def test_an_unknown_format_is_refused(procedure: str) -> None:
 
 @pytest.mark.parametrize("kind", ["docx", "pdf", "html"])
 def test_missing_libraries_are_named(procedure: str, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extra, "find_spec", lambda name: None if name in ("docx", "reportlab") else object())
+    monkeypatch.setattr(installed, "find_spec", lambda name: None if name in ("docx", "reportlab") else object())
     with pytest.raises(
         MissingExtraError, match=r"docx, reportlab are not installed; run: pip install 'lading\[factory"
     ):
@@ -94,6 +95,6 @@ def test_a_parent_that_is_missing_counts_as_missing(monkeypatch: pytest.MonkeyPa
             raise ModuleNotFoundError(name)
         return object()
 
-    monkeypatch.setattr(extra, "find_spec", absent)
+    monkeypatch.setattr(installed, "find_spec", absent)
     with pytest.raises(MissingExtraError, match=r"`lading init` needs the factory, and ruamel.yaml is not installed"):
         extra.need_libraries("lading init")
