@@ -29,7 +29,7 @@ unit: install  ## the tests that take seconds
 	$(PYTEST) -m unit
 
 lint: install  ## ruff and mypy strict
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 

@@ -18,7 +18,6 @@ GOALS = {"md": 60.0, "docx": None, "pdf": 300.0}
 def d365(data: Path, work: Path) -> None:
     """Dynamics 365 Business Central documentation (Microsoft, CC BY 4.0) as a library of three formats."""
     from pipelines.documents import DocumentSource, take_in
-
     from sample.rendering import render
 
     lines = (data / "pages_nofaq.jsonl").read_text(encoding="utf-8").splitlines()
