@@ -2,8 +2,7 @@
 
     python -m pipelines.demo DIRECTORY
 
-Each step is a command that a user could type; it is printed before it runs. Two of the sample's three
-workflows are built; `lading build -w document_intake` builds the third. Beside the project DIRECTORY
+Each step is a command that a user could type; it is printed before it runs. Beside the project DIRECTORY
 it makes DIRECTORY-keys (unless `LADING_KEYS` is set), DIRECTORY-site and DIRECTORY-central. Run again
 with nothing changed, it reuses all the work.
 """
@@ -132,7 +131,7 @@ def main(directory: Path) -> None:
     if not (demo.project / "lading.yaml").is_file():
         demo.run("lading", "init", str(directory))
         demo.run("lading", "check")
-    demo.run("lading", "build", "-w", WORKFLOW, "-w", LIBRARY)
+    demo.run("lading", "build")
     demo.run("lading", "promote", "canary")
     demo.run("lading", "promote", "stable", "--as", "alice", "--as", "bob")
     demo.run("lading", "publish")

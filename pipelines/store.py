@@ -30,6 +30,7 @@ from filelock import FileLock
 from pydantic import Field
 
 from fleet_manifests import Digest, IntegrityError, RefusedError, StorageError, Wire, digest_of, dump, parse, sha256_of
+from fleet_manifests.memory import give_back
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ class Store:
             os.replace(partial, self.root / name / key)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            give_back()
         return _entry(self.root / name / key, record, reused=False)
 
     def _read(self, name: str, key: str) -> Entry | None:

@@ -43,10 +43,10 @@ class Wear:
 
 WEAR: Mapping[str, Wear] = {
     "mail": Wear(foreign=0.04, cut=0.05),
-    "portal": Wear(misread=0.003, cut=0.08, beheaded=0.05),
-    "scanner": Wear(misread=0.04, joined=0.015, split=0.012, broken=0.06, marks=0.1, beheaded=0.18, cut=0.18,
+    "portal": Wear(misread=0.002, cut=0.08, beheaded=0.05),
+    "scanner": Wear(misread=0.024, joined=0.009, split=0.007, broken=0.036, marks=0.06, beheaded=0.18, cut=0.18,
                     foreign=0.15, stamped=0.45),
-    "fax": Wear(misread=0.08, joined=0.03, split=0.025, broken=0.1, marks=0.2, beheaded=0.25, cut=0.25, foreign=0.2,
+    "fax": Wear(misread=0.048, joined=0.018, split=0.015, broken=0.06, marks=0.12, beheaded=0.25, cut=0.25, foreign=0.2,
                 stamped=0.3),
 }  # fmt: skip
 

@@ -22,6 +22,11 @@ LIBRARIES = ("numpy", "peft", "scikit-learn", "tokenizers", "torch", "transforme
 def with_lora(model: torch.nn.Module, arguments: Arguments, *, whole: Sequence[str] = ()) -> torch.nn.Module:
     """LoRA on every linear layer of `model.encoder`; the modules named by `whole` are trained in full."""
     from peft import LoraConfig, get_peft_model
+    from torch.nn import Dropout
+
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = arguments.encoder_dropout
 
     config = LoraConfig(
         r=arguments.rank,

@@ -10,9 +10,9 @@ from training.arguments import TuneArguments
 from training.bases import ResolvedBase
 from training.compute import choose, held
 from training.corpus import Corpus, read_corpus
-from training.features import Progress, embed, load_tokenizer, require_length, tokenize
+from training.features import Progress
 from training.files import staged, write_json
-from training.model import load_encoder
+from training.frozen import frozen_embeddings
 from training.probe import LENGTH, class_weights, macro_f1
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def fit_baselines(
     out: Path,
     arguments: TuneArguments | None = None,
     progress: Progress | None = None,
+    *,
+    frozen: Path | None = None,
 ) -> None:
     """Fit the baselines and write `predictions.json` and `scores.json`.
 
@@ -38,6 +40,8 @@ def fit_baselines(
 
     Args:
         arguments: of the tuned model; token limit, class weighting, precision and threads are taken from it.
+        progress: told how far it is.
+        frozen: a folder of `training.frozen.embed_frozen` for this corpus and base; None: embedded here.
 
     Raises:
         DataError: nothing can be learned from the corpus.
@@ -52,7 +56,7 @@ def fit_baselines(
     fitted: dict[str, tuple[dict[str, list[int]], float]] = {}
     with staged(out) as partial:
         report(0.0, "embedding with the frozen base")
-        vectors = _embeddings(rows, base, arguments)
+        vectors = _embeddings(rows, base, arguments, frozen)
         report(0.4, "logistic regression on the frozen base")
         fitted["frozen_lr"] = _choose(rows, vectors, weights, STRENGTHS["frozen_lr"], _regression)
         report(0.6, "TF-IDF and linear SVM")
@@ -62,21 +66,16 @@ def fit_baselines(
     report(1.0, "baselines fitted")
 
 
-def _embeddings(rows: Corpus, base: ResolvedBase, arguments: TuneArguments) -> dict[str, NDArray[np.float32]]:
+def _embeddings(
+    rows: Corpus, base: ResolvedBase, arguments: TuneArguments, frozen: Path | None
+) -> dict[str, NDArray[np.float32]]:
     """Sentence embeddings of one length, per split [n, hidden]."""
     import numpy as np
 
     compute = choose(arguments)
-    splits = {"train": rows.train, "validation": rows.validation, "test": rows.test}
     with held(compute):
-        encoder = load_encoder(base.path)
-        require_length(encoder, arguments.max_tokens)
-        tokenizer = load_tokenizer(base.path, arguments.max_tokens)
-        texts = [row.text for split in splits.values() for row in split]
-        found = embed(encoder, tokenize(tokenizer, texts), compute)
-    found *= LENGTH / np.linalg.norm(found, axis=1, keepdims=True)
-    ends = np.cumsum([len(split) for split in splits.values()])[:-1]
-    return dict(zip(splits, np.split(found, ends), strict=True))
+        found = frozen_embeddings(rows, base, arguments, compute, made=frozen)
+    return {split: x * (LENGTH / np.linalg.norm(x, axis=1, keepdims=True)) for split, x in found.items()}
 
 
 def _tfidf(rows: Corpus) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from training.bases import ResolvedBase
 from training.compute import Compute, choose, held
 from training.corpus import Corpus, read_corpus
 from training.epochs import best_of
-from training.features import Progress, between, embed, load_tokenizer, require_length, tokenize
+from training.features import Progress, between, load_tokenizer, require_length, tokenize
 from training.files import staged, write_json
+from training.frozen import frozen_embeddings
 from training.loop import Epoch, Examples, run
 from training.model import build, load_encoder
 from training.probe import Probe, class_weights, fit_probe
@@ -44,11 +45,20 @@ class TuneResult:
 
 
 def finetune(
-    corpus: Path, base: ResolvedBase, arguments: TuneArguments, out: Path, progress: Progress | None = None
+    corpus: Path,
+    base: ResolvedBase,
+    arguments: TuneArguments,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    frozen: Path | None = None,
 ) -> TuneResult:
     """Tune a base on a corpus folder and write the adapter folder `out`.
 
     The same corpus, base, arguments, machine and library versions give the same bytes.
+
+    Args:
+        frozen: a folder of `training.frozen.embed_frozen` for this corpus and base; None: embedded here.
 
     Raises:
         DataError: nothing can be learned from the corpus.
@@ -61,7 +71,7 @@ def finetune(
     rows = read_corpus(corpus)
     compute = choose(arguments)
     with staged(out) as partial, held(compute):
-        model, strength, epochs = _learn(rows, base, arguments, compute, report)
+        model, strength, epochs = _learn(rows, base, arguments, compute, report, frozen)
         save_adapter(partial, model, base, arguments, _history(epochs, strength, compute))
         write_json(partial / "labels.json", list(rows.labels))
     best = best_of(epochs)
@@ -71,7 +81,12 @@ def finetune(
 
 
 def _learn(
-    rows: Corpus, base: ResolvedBase, arguments: TuneArguments, compute: Compute, report: Progress
+    rows: Corpus,
+    base: ResolvedBase,
+    arguments: TuneArguments,
+    compute: Compute,
+    report: Progress,
+    frozen: Path | None,
 ) -> tuple[torch.nn.Module, float, tuple[Epoch, ...]]:
     """Probe, then tune: the PEFT model at its best epoch, the probe's strength, the scores."""
     from transformers import set_seed
@@ -85,27 +100,17 @@ def _learn(
         for split in (rows.train, rows.validation)
     )
     weights = class_weights(rows.counts(), arguments.class_weighting)
-    probe = _probe(encoder, train, validation, weights, arguments, compute, between(report, 0.0, PROBE_SHARE))
+    found = frozen_embeddings(
+        rows, base, arguments, compute, ("train", "validation"), made=frozen, progress=between(report, 0.0, PROBE_SHARE)
+    )
+    probe = fit_probe(
+        (found["train"], train.classes), (found["validation"], validation.classes), weights, arguments.probe_grid
+    )
     model = _with_adapter(encoder, probe, arguments)
     with tempfile.TemporaryDirectory() as workdir:
         tell = between(report, PROBE_SHARE, 1.0)
         epochs = run(model, train, validation, weights, arguments, compute, Path(workdir), tell)
     return model, probe.strength, epochs
-
-
-def _probe(
-    encoder: torch.nn.Module,
-    train: Examples,
-    validation: Examples,
-    weights: list[float],
-    arguments: TuneArguments,
-    compute: Compute,
-    report: Progress,
-) -> Probe:
-    """The logistic regression on the frozen base."""
-    found = embed(encoder, train.sequences + validation.sequences, compute, report)
-    split = len(train.sequences)
-    return fit_probe((found[:split], train.classes), (found[split:], validation.classes), weights, arguments.probe_grid)
 
 
 def _with_adapter(encoder: torch.nn.Module, probe: Probe, arguments: TuneArguments) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.project.load import Project
 from pipelines.store import Entry, Step
-from training.arguments import Arguments, RetrieveArguments
+from training.arguments import Arguments, RetrieveArguments, TuneArguments
 from training.bases import ResolvedBase, resolve
 
 Progress = Callable[[float, str], None]
@@ -49,9 +49,28 @@ def baselines(project: Project, workflow: str) -> Entry:
         else:
             from training.baselines import fit_baselines
 
-            fit_baselines(corpus.path, base, out, arguments)
+            frozen = frozen_embeddings(project, corpus, base, arguments)
+            fit_baselines(corpus.path, base, out, arguments, frozen=frozen.path)
 
     return project.store.keep(workflow, step, work)
+
+
+def frozen_embeddings(project: Project, corpus: Entry, base: ResolvedBase, arguments: TuneArguments) -> Entry:
+    """A classifier's texts as its frozen base reads them, for the baseline and for the start of the tuning."""
+    step = Step(
+        name="frozen_embeddings",
+        inputs={"corpus": corpus.digest, "base": base.ref.digest},
+        parameters=arguments.model_dump(mode="json", include={"max_tokens", "precision"}),
+        code=("training", "pipelines.steps.models"),
+        libraries=TRAINING_LIBRARIES,
+    )
+
+    def work(out: Path) -> None:
+        from training.frozen import embed_frozen
+
+        embed_frozen(corpus.path, base, arguments, out)
+
+    return project.store.run(step, work)
 
 
 def adapter(project: Project, workflow: str, progress: Progress | None = None) -> Entry:
@@ -75,7 +94,8 @@ def adapter(project: Project, workflow: str, progress: Progress | None = None) -
         else:
             from training.finetune import finetune
 
-            finetune(corpus.path, base, arguments, out, progress)
+            frozen = frozen_embeddings(project, corpus, base, arguments)
+            finetune(corpus.path, base, arguments, out, progress, frozen=frozen.path)
 
     entry = project.store.keep(workflow, step, work)
     _track(project, workflow, entry, {"corpus": corpus.digest, "base": base.ref.digest})

@@ -10,7 +10,6 @@ parsing a model leaves behind goes back to the system (17 MB). Median latency at
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import threading
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from fleet_manifests import IntegrityError, SessionConfig, digest_of
+from fleet_manifests.memory import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,7 +131,7 @@ class Session:
         except self._errors as exc:
             raise IntegrityError(f"{path}: not a model that can be run: {exc}; fetch the bundle again") from exc
         self._check_contract()
-        _give_back()
+        give_back()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The output, float32 [batch, n], of int64 inputs [batch, tokens]; what the model does not take is left out.
@@ -183,10 +183,3 @@ def _share_arena() -> None:
 
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(memory, None)
-
-
-def _give_back() -> None:
-    """Return freed memory to the system where the C library can (glibc): parsing leaves some 6 MB for each model."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
