@@ -13,12 +13,11 @@ import pytest
 import yaml
 
 import sample
-from fleet_manifests import DataClass, HardwareProfile
+from fleet_manifests import DataClass, HardwareProfile, extra
 from fleet_manifests.errors import DataError, MissingExtraError, StorageError, UsageError
 from fleet_manifests.placement import Factors, Where, place
 from fleet_manifests.profile import HostFacts
 from pipelines.project.load import load_project
-from sample.rendering import extra
 
 pytestmark = pytest.mark.unit
 
@@ -129,7 +128,7 @@ def test_document_intake_is_one_yaml_and_two_sql_files_that_the_factory_takes(pr
     workflow = load_project(project).workflows["document_intake"]
     assert workflow.profiles == ("edge-this-machine", "edge-x86-vnni", "central-x86")
     assert workflow.training.epochs == 3 and workflow.training.max_tokens == 192
-    assert (workflow.gates.metric, workflow.gates.floor, workflow.gates.margin) == ("macro_f1", 0.8, 0.03)
+    assert (workflow.gates.metric, workflow.gates.floor, workflow.gates.margin) == ("macro_f1", 0.8, 0.04)
     mentioning = [
         path.relative_to(project).as_posix() for path in sorted(project.rglob("*"))
         if path.suffix in (".yaml", ".sql") and "document_intake" in path.read_text(encoding="utf-8")
