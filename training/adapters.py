@@ -20,7 +20,7 @@ LIBRARIES = ("numpy", "peft", "scikit-learn", "tokenizers", "torch", "transforme
 
 
 def with_lora(model: torch.nn.Module, arguments: Arguments, *, whole: Sequence[str] = ()) -> torch.nn.Module:
-    """LoRA on every linear layer of `model.encoder`; the modules named by `whole` are trained in full."""
+    """LoRA on every linear layer of `model.encoder`, whose own dropout is set; those named by `whole` train in full."""
     from peft import LoraConfig, get_peft_model
     from torch.nn import Dropout
 

@@ -7,17 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from fleet_manifests.memory import give_back
 from training.arguments import Arguments
 from training.compute import Compute
 from training.features import Progress
 
 if TYPE_CHECKING:
     import torch
-
-
-GIVE_BACK_EVERY = 20
-"""Steps."""
 
 
 class Judged(Protocol):
@@ -122,9 +117,7 @@ def _keeper_type() -> Any:
                 control.should_training_stop = True
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            """Tell how far it is; give back what batches of other lengths have left, which else adds up to GiBs."""
-            if state.global_step % GIVE_BACK_EVERY == 0:
-                give_back()
+            """Tell how far it is."""
             best = f"; best {self.metric} {best_of(self.epochs).merit:.4f}" if self.epochs else ""
             self.progress(state.global_step / state.max_steps, f"epoch {len(self.epochs)} of {self.planned}{best}")
 

@@ -41,8 +41,7 @@ def embed_frozen(corpus: Path, base: ResolvedBase, arguments: TuneArguments, out
     rows = read_corpus(corpus)
     compute = choose(arguments)
     with staged(out) as partial, held(compute):
-        found = _embedded(rows, base, arguments, compute, SPLITS, None)
-        np.save(partial / EMBEDDINGS, np.concatenate([found[split] for split in SPLITS]), allow_pickle=False)
+        np.save(partial / EMBEDDINGS, _embedded(rows, base, arguments, compute, SPLITS, None), allow_pickle=False)
 
 
 def frozen_embeddings(
@@ -71,8 +70,8 @@ def frozen_embeddings(
         UsageError: the base has fewer positions than `max_tokens`.
     """
     if made is None:
-        return _embedded(rows, base, arguments, compute, splits, progress)
-    found = _read(rows, made)
+        return _split(rows, _embedded(rows, base, arguments, compute, splits, progress), splits)
+    found = _split(rows, _read(rows, made), SPLITS)
     return {split: found[split] for split in splits}
 
 
@@ -83,22 +82,22 @@ def _embedded(
     compute: Compute,
     splits: tuple[str, ...],
     progress: Progress | None,
-) -> Mapping[str, NDArray[np.float32]]:
-    """Compute them, all splits in one go."""
+) -> NDArray[np.float32]:
+    """Compute them, one split after the other."""
     encoder = load_encoder(base.path)
     require_length(encoder, arguments.max_tokens)
     tokenizer = load_tokenizer(base.path, arguments.max_tokens)
     texts = [row.text for split in splits for row in getattr(rows, split)]
-    return _split(rows, embed(encoder, tokenize(tokenizer, texts), compute, progress), splits)
+    return embed(encoder, tokenize(tokenizer, texts), compute, progress)
 
 
-def _read(rows: Corpus, made: Path) -> Mapping[str, NDArray[np.float32]]:
+def _read(rows: Corpus, made: Path) -> NDArray[np.float32]:
     """What `embed_frozen` wrote."""
     import numpy as np
 
     path = made / EMBEDDINGS
     try:
-        found = np.load(path, allow_pickle=False)
+        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as exc:
         raise IntegrityError(f"{path}: expected the embeddings of a corpus: {exc}; embed it again") from exc
     expected = sum(len(getattr(rows, split)) for split in SPLITS)
@@ -107,7 +106,7 @@ def _read(rows: Corpus, made: Path) -> Mapping[str, NDArray[np.float32]]:
             f"{path}: expected float32 [{expected}, hidden], one row a text, found {found.dtype} "
             f"{list(found.shape)}; it is of another corpus, embed this one"
         )
-    return _split(rows, found, SPLITS)
+    return found
 
 
 def _split(rows: Corpus, found: NDArray[np.float32], splits: tuple[str, ...]) -> Mapping[str, NDArray[np.float32]]:
