@@ -22,6 +22,9 @@ Progress = Callable[[float, str], None]
 
 BATCH = 32
 """Texts embedded at once; a larger batch is not faster on a CPU."""
+LENGTHS = 8
+"""Batches are padded to a multiple of this many tokens: batches of ever new lengths leave holes in the memory that the
+C library cannot use again. The sample's document intake, one epoch on one thread: 2.4 GB without, 1.5 GB with it."""
 
 
 def between(report: Progress, low: float, high: float) -> Progress:
@@ -53,14 +56,17 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def require_length(encoder: Any, max_tokens: int) -> None:
-    """Refuse texts longer than the encoder has positions for.
+    """Refuse texts that, padded, are longer than the encoder has positions for.
 
     Raises:
         UsageError: `max_tokens` is too large for this base.
     """
     positions = getattr(encoder.config, "max_position_embeddings", None)
-    if positions is not None and max_tokens > positions:
-        raise UsageError(f"max_tokens: expected at most {positions} for this base, found {max_tokens}; lower it")
+    if positions is None:
+        return
+    most = positions // LENGTHS * LENGTHS
+    if max_tokens > most:
+        raise UsageError(f"max_tokens: expected at most {most} for this base, found {max_tokens}; lower it")
 
 
 def fill_of(model: Any) -> int:
@@ -69,11 +75,11 @@ def fill_of(model: Any) -> int:
 
 
 def pad(sequences: Sequence[Sequence[int]], fill: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, both int64 [batch, longest]."""
+    """Token ids and mask, both int64 [batch, longest], the longest rounded up to a multiple of `LENGTHS`."""
     import torch
 
     longest = max(len(ids) for ids in sequences)
-    ids = torch.full((len(sequences), longest), fill, dtype=torch.long)
+    ids = torch.full((len(sequences), -(-longest // LENGTHS) * LENGTHS), fill, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)

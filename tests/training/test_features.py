@@ -31,10 +31,11 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: str) ->
         load_tokenizer(tmp_path, 8)
 
 
-def test_a_batch_is_padded_to_its_longest() -> None:
-    ids, mask = pad([[5, 6, 7], [8]], 0)
-    assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+@pytest.mark.parametrize(("longest", "width"), [(3, 8), (8, 8), (9, 16)])
+def test_a_batch_is_padded_to_its_longest_in_steps_of_8(longest: int, width: int) -> None:
+    ids, mask = pad([[5] * longest, [6]], 0)
+    assert ids.tolist() == [[5] * longest + [0] * (width - longest), [6] + [0] * (width - 1)]
+    assert mask.tolist() == [[1] * longest + [0] * (width - longest), [1] + [0] * (width - 1)]
 
 
 def test_more_tokens_than_positions_are_refused(base: ResolvedBase) -> None:
@@ -42,6 +43,9 @@ def test_more_tokens_than_positions_are_refused(base: ResolvedBase) -> None:
     require_length(encoder, 64)
     with pytest.raises(UsageError, match="at most 64 for this base, found 65"):
         require_length(encoder, 65)
+    encoder.config.max_position_embeddings = 63
+    with pytest.raises(UsageError, match="at most 56 for this base, found 57"):
+        require_length(encoder, 57)
 
 
 def test_embeddings_keep_the_order_and_do_not_depend_on_the_batch(base: ResolvedBase) -> None:
@@ -54,8 +58,8 @@ def test_embeddings_keep_the_order_and_do_not_depend_on_the_batch(base: Resolved
     together = embed(encoder, sequences, FP32, lambda share, what: told.append(share))
     with torch.inference_mode():
         for row in (0, 33, 69):
-            ids, mask = pad([sequences[row]], 0)
-            alone = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.mean(1)[0].numpy()
+            ids = torch.tensor([sequences[row]])
+            alone = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.mean(1)[0].numpy()
             np.testing.assert_allclose(together[row], alone, atol=1e-5)
     assert told == sorted(told)
     assert told[-1] == 1.0
