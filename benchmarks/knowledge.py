@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 
 from fleet_manifests import PackConfig, Passage, dump
 from fleet_manifests.knowledge import PACK_FILE
-from runtimes.knowledge import Pack, encrypt_files, open_pack, write
+from pipelines.steps.pack_files import write
+from runtimes.knowledge import Pack, encrypt_files, open_pack
 
 SOPS = Path(__file__).resolve().parent.parent / "sample" / "sops" / "documents"
 GOAL_MS, GOAL_MB = 15.0, 120.0
@@ -198,7 +199,6 @@ def _print_memory(name: str, folder: Path, key: str, questions: Sequence[Questio
 
 def _memory(folder: str, key: str) -> dict[str, float]:
     """What opening a pack and searching it adds to this process, in megabytes (10^6 bytes)."""
-    import bm25s  # noqa: F401
     import pyrage  # noqa: F401
     import simsimd  # noqa: F401
     import Stemmer  # noqa: F401

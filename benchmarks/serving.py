@@ -77,7 +77,7 @@ def asked(url: str, workflows: Sequence[str], count: int) -> dict[str, list[floa
 
 def imports_alone() -> float:
     """Resident MB of a Python that imports what the server imports."""
-    code = "import onnxruntime, tokenizers, starlette, uvicorn, pydantic, numpy, bm25s, httpx; input()"
+    code = "import onnxruntime, tokenizers, starlette, uvicorn, pydantic, numpy, Stemmer, simsimd, httpx; input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     ) as bare:

@@ -35,7 +35,7 @@ SERVING = (
 )
 ONLY_PIPELINES = {"dagster", "dlt"}
 FACTORY_ONLY = {
-    "accelerate", "bs4", "dagster", "datasets", "dlt", "docx", "duckdb", "ir_measures", "markdown_it", "markitdown",
+    "accelerate", "bm25s", "bs4", "dagster", "datasets", "dlt", "docx", "duckdb", "ir_measures", "markdown_it", "markitdown",
     "matplotlib", "mlflow", "onnx", "optimum", "pandas", "peft", "pdfplumber", "phonenumbers", "rapidfuzz", "reportlab",
     "ruamel", "scipy", "sklearn", "torch", "transformers",
 }  # fmt: skip

@@ -23,6 +23,7 @@ from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
 from pipelines.steps.configs import dimension, draft
 from pipelines.steps.models import base_of
+from pipelines.steps.pack_files import write
 from pipelines.steps.vectors import Vectors
 from pipelines.store import Entry, Step
 
@@ -54,7 +55,13 @@ def reference(project: Project, workflow: str) -> Entry:
         name="unquantized",
         inputs={"onnx_model": model.digest, "corpus": corpus.digest},
         parameters={"seed": project.settings.seed},
-        code=("runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.retrievers"),
+        code=(
+            "runtimes.engine",
+            "runtimes.knowledge",
+            "evals",
+            "pipelines.steps.pack_files",
+            "pipelines.steps.retrievers",
+        ),
         libraries=(*LIBRARIES, "ir-measures"),
     )
 
@@ -138,8 +145,6 @@ def hidden_size(base: Path) -> int:
 
 def write_index(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.float32], config: PackConfig) -> Pack:
     """Write the searchable files of a library and open them."""
-    from runtimes.knowledge import write
-
     folder.mkdir(parents=True, exist_ok=True)
     write(passages, vectors, folder)
     return configure(folder, config)

@@ -10,7 +10,7 @@
     >>> said.outcome, [passage.document for passage in said.citations]
     ('answered', ['WH-017'])
 
-The factory writes the files of a pack with `write`, puts `pack.json` beside them, and
+The factory writes the files of a pack (`layout` says which), puts `pack.json` beside them, and
 encrypts them with `encrypt_files` where their data class asks for it. `open_pack` maps the
 files, or decrypts them into memory, and refuses what `pack.json` does not say; signatures
 are verified before, by whoever put the folder there. A pack may be shared by threads.
@@ -21,7 +21,7 @@ same matter; `explained` gives the sentences too.
 
 from runtimes.knowledge.answers import CitedPassage, KnowledgeAnswer, WithheldPassage, answer
 from runtimes.knowledge.conflicts import Disagreement, disagreements, explained
-from runtimes.knowledge.layout import FILES, write
+from runtimes.knowledge.layout import FILES
 from runtimes.knowledge.opening import open_pack
 from runtimes.knowledge.pack import Pack
 from runtimes.knowledge.sealed import encrypt_files
@@ -44,5 +44,4 @@ __all__ = [
     "encrypt_files",
     "explained",
     "open_pack",
-    "write",
 ]

@@ -1,27 +1,28 @@
-"""BM25 over the words of passages, by bm25s (Lù 2024) in Lucene's form.
+"""BM25 over the words of passages: an index that bm25s (Lù 2024) makes in Lucene's form, read without it.
 
 Words are what `bm25s.tokenize` makes of a text: lower case, two characters and more,
-without English stop words, reduced by the Snowball stemmer. k1 = 1.2 and b = 0.75 are
+without Lucene's English stop words, reduced by the Snowball stemmer. k1 = 1.2 and b = 0.75 are
 Lucene's defaults and not tuned: on the 460 questions of the sample's procedures, nDCG@10 of
 cosine and BM25 together stays between .554 and .565 over k1 0.6 to 2 and b 0.4 to 0.9.
 
 The index is eager: a posting is the BM25 score of one word in one passage, so a question
-costs one addition per posting. Scores depend on how often a word occurs in the whole
-library; a changed library therefore changes most of these bytes. They need not travel in
-a delta: `write` makes the same bytes from the same passages anywhere.
+costs one addition per posting: a few lines here, and bm25s, which loads scipy, would add 28 MB
+to every process that serves. Tests hold words and scores to those of bm25s. Scores depend on
+how often a word occurs in the whole library; a changed library therefore changes most of these
+bytes. They need not travel in a delta: `write` makes the same bytes from the same passages anywhere.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleet_manifests import DataError, IntegrityError
+from fleet_manifests import IntegrityError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 METHOD = "lucene"
 K1 = 1.2
 B = 0.75
+WORD = re.compile(r"\b\w\w+\b")
+STOP_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not",
+    "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was",
+    "will", "with",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,38 +64,9 @@ def words_of(texts: Sequence[str]) -> list[list[str]]:
     """The stemmed words of each text, in order, repeated as they are."""
     import Stemmer
 
-    bm25s = _bm25s()
-
     # A stemmer is not safe to share between threads; making one is cheap.
-    found: list[list[str]] = bm25s.tokenize(
-        list(texts), stopwords="en", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False
-    )
-    return found
-
-
-def index(texts: Sequence[str]) -> Postings:
-    """Index the contents of passages, in their order.
-
-    Raises:
-        DataError: no text holds a word.
-    """
-    bm25s = _bm25s()
-
-    words = words_of(texts)
-    terms = sorted({word for one in words for word in one})
-    if not terms:
-        raise DataError("passages: words to search for were expected, found none")
-    numbers = {term: number for number, term in enumerate(terms)}
-    engine = bm25s.BM25(k1=K1, b=B, method=METHOD)
-    rows = [[numbers[word] for word in one] for one in words]
-    engine.index((rows, numbers), create_empty_token=False, show_progress=False)
-    made = engine.scores
-    return Postings(
-        tuple(terms),
-        np.asarray(made["indptr"], np.int64),
-        np.asarray(made["indices"], np.int32),
-        np.asarray(made["data"], np.float32),
-    )
+    stem = Stemmer.Stemmer("english").stemWords
+    return [stem([word for word in WORD.findall(text.lower()) if word not in STOP_WORDS]) for text in texts]
 
 
 class Lexical:
@@ -104,7 +82,6 @@ class Lexical:
         self._postings = postings
         self._passages = passages
         self._numbers = {term: number for number, term in enumerate(postings.terms)}
-        self._engine = _engine(postings, passages)
 
     def asked(self, question: str) -> Asked:
         """What the index knows of a question's words."""
@@ -114,7 +91,10 @@ class Lexical:
 
     def scores(self, asked: Asked) -> NDArray[np.float32]:
         """BM25 of every passage, float32 [passages]; zero for a question without a known word."""
-        found: NDArray[np.float32] = self._engine.get_scores_from_ids(list(asked.known))
+        found = np.zeros(self._passages, np.float32)
+        for number in asked.known:
+            rows, scores = self._of(number)
+            found[rows] += scores  # no passage twice within a term
         return found
 
     def weights(self, asked: Asked) -> NDArray[np.float64]:
@@ -133,35 +113,20 @@ class Lexical:
 
     def _has(self, row: int, number: int) -> bool:
         """Whether a passage holds a term, by bisection in the term's rows."""
-        rows = self._postings.rows[self._postings.starts[number] : self._postings.starts[number + 1]]
+        rows, _ = self._of(number)
         at = int(np.searchsorted(rows, row))
         return at < len(rows) and int(rows[at]) == row
+
+    def _of(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The rows and scores of a term."""
+        part = slice(self._postings.starts[number], self._postings.starts[number + 1])
+        return self._postings.rows[part], self._postings.scores[part]
 
 
 def idf(frequencies: NDArray[np.int64], passages: int) -> NDArray[np.float64]:
     """Inverse document frequency as Lucene has it: log(1 + (N - n + 0.5) / (n + 0.5)), always positive."""
     found: NDArray[np.float64] = np.log1p((passages - frequencies + 0.5) / (frequencies + 0.5))
     return found
-
-
-def _bm25s() -> Any:
-    """The library, without the debug lines that it switches on when it is imported."""
-    import bm25s
-
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
-    return bm25s
-
-
-def _engine(postings: Postings, passages: int) -> Any:
-    """bm25s on arrays that are already there; its own loader reads only from a folder."""
-    bm25s = _bm25s()
-
-    engine = bm25s.BM25(k1=K1, b=B, method=METHOD)
-    engine.scores = {
-        "data": postings.scores, "indices": postings.rows, "indptr": postings.starts, "num_docs": passages,
-    }  # fmt: skip
-    engine.nonoccurrence_array = None
-    return engine
 
 
 def _check(postings: Postings, passages: int) -> None:
@@ -176,7 +141,15 @@ def _check(postings: Postings, passages: int) -> None:
         problem = "starts do not rise from 0 to the number of postings"
     elif len(rows) and not (rows.min() >= 0 and rows.max() < passages):
         problem = f"a row is outside of the {passages} passages"
+    elif not _rising(starts, rows):
+        problem = "rows do not rise within a term"
     elif not np.isfinite(scores).all():
         problem = "a score is not finite"
     if problem:
         raise IntegrityError(f"BM25 index: {problem}; fetch the pack again")
+
+
+def _rising(starts: NDArray[np.int64], rows: NDArray[np.int32]) -> bool:
+    """Whether the rows of each term rise."""
+    falls = np.flatnonzero(np.diff(rows) <= 0) + 1
+    return bool(np.isin(falls, starts).all())

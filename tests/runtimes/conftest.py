@@ -79,7 +79,8 @@ class Tree:
 
     def add_library(self, active: Active, passages: tuple[Passage, ...], **changes: Any) -> Active:
         """Put the workflow `sop` into an active version: a retriever and a pack of passages, as sync does."""
-        from runtimes.knowledge import encrypt_files, write
+        from pipelines.steps.pack_files import write
+        from runtimes.knowledge import encrypt_files
 
         where, name = self.state / VERSIONS / active.version, bundle_name("sop", self.profile)
         folder = where / "bundles" / name

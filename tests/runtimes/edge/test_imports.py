@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 FORBIDDEN = {
     "tuf", "sigstore", "model_signing", "securesystemslib", "OpenSSL", "torch", "transformers", "dagster", "mlflow",
-    "sklearn", "scipy", "onnx", "optimum", "pandas", "duckdb",
+    "sklearn", "scipy", "bm25s", "onnx", "optimum", "pandas", "duckdb",
 }  # fmt: skip
 
 SERVE = """

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from fleet_manifests import PackConfig, Passage, dump
 from fleet_manifests.knowledge import PACK_FILE
-from runtimes.knowledge import Pack, encrypt_files, open_pack, write
+from pipelines.steps.pack_files import write
+from runtimes.knowledge import Pack, encrypt_files, open_pack
 
 DIMENSION = 48
 RETRIEVER = "sha256:" + "a" * 64

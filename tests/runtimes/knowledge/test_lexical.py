@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import sample
 from fleet_manifests import DataError, IntegrityError
-from runtimes.knowledge.lexical import K1, Asked, B, Lexical, Postings, idf, index, words_of
+from pipelines.steps.pack_files import index
+from runtimes.knowledge.lexical import K1, STOP_WORDS, Asked, B, Lexical, Postings, idf, words_of
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +73,35 @@ def test_scores_are_those_of_the_formula(lexical: Lexical, question: str) -> Non
     assert found.tolist() == pytest.approx([by_hand(question, row) for row in range(len(TEXTS))], rel=1e-5)
 
 
+def sample_texts() -> list[str]:
+    """The questions of the sample, and what few people type."""
+    folder = Path(sample.__file__).parent / "sops/questions"
+    lines = [line for path in sorted(folder.glob("[abc]*.jsonl")) for line in path.read_text().splitlines()]
+    found = [row["text"] for row in map(json.loads, lines) if "text" in row]
+    odd = ["", "  ", "a", "THE", "it's o'clock", "naïve café İSTANBUL ſtraße", "x_1 4.5kg 10-12 e-mail", "货物 到了 仓库",
+           "\u0301combining e\u0301tat", "running\x00runs", "was\nwill\tnot"]  # fmt: skip
+    return found + odd
+
+
+def test_words_and_scores_are_those_of_bm25s() -> None:
+    import bm25s
+    import Stemmer
+
+    texts = sample_texts()
+    assert len(texts) > 1000
+    assert set(bm25s.stopwords.STOPWORDS_EN) == STOP_WORDS
+    stemmer = Stemmer.Stemmer("english")
+    theirs = bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
+    assert words_of(texts) == theirs
+    engine = bm25s.BM25(k1=K1, b=B, method="lucene")
+    engine.index(theirs, show_progress=False)
+    lexical = Lexical(index(texts), len(texts))
+    for text in texts[::7]:
+        known = list(dict.fromkeys(word for word in words_of([text])[0] if word in engine.vocab_dict))
+        expected = engine.get_scores(known) if known else np.zeros(len(texts))
+        np.testing.assert_allclose(lexical.scores(lexical.asked(text)), expected, rtol=1e-6)
+
+
 def test_a_repeated_word_counts_once(lexical: Lexical) -> None:
     once, often = lexical.asked("pallet"), lexical.asked("pallet pallets PALLET")
     assert once == often
@@ -116,7 +149,7 @@ def test_index_does_not_depend_on_hash_order() -> None:
     import sys
 
     script = (
-        "from runtimes.knowledge.lexical import index; import hashlib;"
+        "from pipelines.steps.pack_files import index; import hashlib;"
         "p = index(['b c a pallet', 'a forklift c', 'cold room pallet']);"
         "print(p.terms, hashlib.sha256(p.starts.tobytes() + p.rows.tobytes() + p.scores.tobytes()).hexdigest())"
     )
@@ -147,6 +180,7 @@ def test_texts_without_words_are_refused() -> None:
         (lambda p: {"starts": np.concatenate([p.starts[:1], p.starts[2:3], p.starts[1:2], p.starts[3:]])}, "do not rise"),
         (lambda p: {"rows": p.rows + 1}, "outside of the 4"),
         (lambda p: {"rows": p.rows - 1}, "outside of the 4"),
+        (lambda p: {"rows": np.zeros_like(p.rows)}, "do not rise within a term"),
         (lambda p: {"scores": np.where(np.arange(len(p.scores)) == 3, np.nan, p.scores)}, "not finite"),
         (lambda p: {"scores": np.where(np.arange(len(p.scores)) == 3, np.inf, p.scores)}, "not finite"),
     ],

@@ -12,7 +12,8 @@ import pytest
 
 from fleet_manifests import DataError, IntegrityError, Relevance, StorageError, UsageError
 from fleet_manifests.knowledge import PACK_FILE, library_digest
-from runtimes.knowledge import FILES, open_pack, write
+from pipelines.steps.pack_files import write
+from runtimes.knowledge import FILES, open_pack
 from runtimes.knowledge import layout as names
 from tests.runtimes.knowledge.conftest import (
     OTHER,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fleet_manifests import PackCase, PackConfig, Passage, RefusedError, SimilarityCase, Task, dump
 from fleet_manifests.knowledge import PACK_FILE
-from runtimes.knowledge import encrypt_files, write
+from pipelines.steps.pack_files import write
+from runtimes.knowledge import encrypt_files
 from runtimes.sync import Agent, load_active, pack_folder, smoke, sync
 from runtimes.sync.smoke import PackTrial
 
