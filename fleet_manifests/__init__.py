@@ -25,6 +25,7 @@ from fleet_manifests.bundle import (
     SessionConfig,
     SimilarityCase,
     SmokeCase,
+    WordEmbeddings,
 )
 from fleet_manifests.errors import (
     ConfigError,
@@ -130,6 +131,7 @@ __all__ = [
     "Verdict",
     "Where",
     "Wire",
+    "WordEmbeddings",
     "WorkflowEntry",
     "digest_of",
     "dump",

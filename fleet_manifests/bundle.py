@@ -100,6 +100,20 @@ class SessionConfig(Wire):
     disabled_optimizers: tuple[str, ...] = ()
 
 
+class WordEmbeddings(Wire):
+    """The table that turns token ids into vectors, as external data of the model: rows in turn, little-endian.
+
+    Builds of one base by one recipe have the same file, so that sites fetch it once and engines share it in memory.
+    """
+
+    file: str = "word_embeddings.bin"
+    initializer: str
+    """Its name in the model."""
+    dtype: Literal["float32", "int8", "uint8"]
+    shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2, max_length=2)]
+    """[tokens, dimension]"""
+
+
 class Calibration(Wire):
     """How scores become confidence, and the confidence below which the edge defers."""
 
@@ -141,6 +155,8 @@ class BundleConfig(Wire):
     recipe: Name
     model: str = "model.onnx"
     tokenizer: str = "tokenizer.json"
+    word_embeddings: WordEmbeddings | None = None
+    """None: they are inside the model."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
     max_characters: Annotated[int, Field(ge=1)] = 20_000
     labels: tuple[str, ...] = ()
@@ -158,6 +174,11 @@ class BundleConfig(Wire):
     smoke: tuple[SmokeCase, ...] = ()
     similar: tuple[SimilarityCase, ...] = ()
     """Smoke cases of a retriever."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of the build that this names."""
+        return (self.model, self.tokenizer, *((self.word_embeddings.file,) if self.word_embeddings else ()))
 
     @field_validator("labels")
     @classmethod

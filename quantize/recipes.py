@@ -23,8 +23,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from fleet_manifests import DataError, HardwareProfile, IsaClass, RefusedError, SessionConfig, UsageError, sha256_of
+from fleet_manifests import (
+    DataError,
+    HardwareProfile,
+    IsaClass,
+    RefusedError,
+    SessionConfig,
+    UsageError,
+    WordEmbeddings,
+    sha256_of,
+)
 from quantize.export import COMPANIONS, MODEL
+from quantize.split import split_word_embeddings
 from quantize.staging import copy_present, staged
 from quantize.unpad import drop_mask
 
@@ -45,7 +55,7 @@ class Recipe:
     isa: frozenset[IsaClass]
     """Classes for which it is legal."""
     int8: bool
-    """Quantize to 8 bits; otherwise the exported graph is kept as it is."""
+    """Quantize to 8 bits; otherwise the exported graph and its weights are kept as they are."""
     reduce_range: bool = False
     """7-bit weights."""
     session: SessionConfig = NO_SKIP_LAYER_NORM
@@ -71,6 +81,8 @@ class BuildRecord:
     """The build reads one unpadded text at a time and has no attention mask."""
     quantized: dict[str, int]
     """Integer operators in the build, by type."""
+    word_embeddings: dict[str, Any] | None
+    """How `word_embeddings.bin` holds the table that was moved there (`fleet_manifests.WordEmbeddings`)."""
     session: dict[str, Any]
     versions: dict[str, str]
 
@@ -87,7 +99,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 int8=True,
                 reduce_range=True,
             ),
-            Recipe("fp32", "the exported model as it is; the reference of every comparison", ANY, int8=False),
+            Recipe("fp32", "the exported weights as they are; the reference of every comparison", ANY, int8=False),
         )
     }
 )
@@ -130,7 +142,8 @@ def apply(recipe: Recipe, onnx: Path, out: Path) -> BuildRecord:
     Args:
         recipe: what to do.
         onnx: the folder that `export_onnx` wrote.
-        out: a new or empty folder; gets `model.onnx`, the tokenizer, labels, arguments and `recipe.json`.
+        out: a new or empty folder; gets `model.onnx`, its word embeddings, the tokenizer, labels, arguments and
+            `recipe.json`.
 
     Raises:
         DataError: the folder has no model, or the model cannot be quantized.
@@ -144,7 +157,8 @@ def apply(recipe: Recipe, onnx: Path, out: Path) -> BuildRecord:
         copy_present((MODEL, *COMPANIONS), onnx, stage)
         blocks = _count(stage / MODEL)["Softmax"]
         fused, unpadded = _to_int8(stage / MODEL, blocks, recipe.reduce_range) if recipe.int8 else (0, False)
-        record = _record(recipe, sha256_of(source), (blocks, fused, unpadded), _count(stage / MODEL))
+        table = split_word_embeddings(stage / MODEL)
+        record = _record(recipe, sha256_of(source), (blocks, fused, unpadded), _count(stage / MODEL), table)
         (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
     return record
 
@@ -228,7 +242,13 @@ def _count(path: Path) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
-def _record(recipe: Recipe, source: str, rewritten: tuple[int, int, bool], operators: Counter[str]) -> BuildRecord:
+def _record(
+    recipe: Recipe,
+    source: str,
+    rewritten: tuple[int, int, bool],
+    operators: Counter[str],
+    table: WordEmbeddings | None,
+) -> BuildRecord:
     """The record of a finished build."""
     from importlib import metadata
 
@@ -242,6 +262,7 @@ def _record(recipe: Recipe, source: str, rewritten: tuple[int, int, bool], opera
         attention_fused=fused,
         unpadded=unpadded,
         quantized=_integer_operators(operators),
+        word_embeddings=table.model_dump(mode="json") if table else None,
         session=recipe.session.model_dump(mode="json"),
         versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
     )

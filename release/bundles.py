@@ -57,9 +57,9 @@ def open_bundle(out: Path) -> tuple[OciManifest, BundleConfig]:
 
 def _require_named(files: Mapping[str, Path], config: BundleConfig) -> None:
     """Refuse a bundle without what its configuration names."""
-    for field in ("model", "tokenizer", "data_card_file"):
-        if getattr(config, field) not in files:
-            raise DataError(f"{BUNDLE_FILE} names {getattr(config, field)} as {field}; it is not among the files")
+    for name in (*config.files, config.data_card_file):
+        if name not in files:
+            raise DataError(f"{BUNDLE_FILE} names {name}; it is not among the files")
     if (found := sha256_of(files[config.data_card_file])) != config.data_card:
         raise DataError(f"{files[config.data_card_file]}: digest is {found}, {BUNDLE_FILE} says {config.data_card}")
 

@@ -19,7 +19,8 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         entry = steps.quantized_model(project, *build_of(context))
         trials = json.loads((entry.path / "search.json").read_text())
         calibration = json.loads((entry.path / "calibration.json").read_text())
-        size = round((entry.path / "model.onnx").stat().st_size / 1e6, 2)
+        weights = [entry.path / name for name in ("model.onnx", "word_embeddings.bin")]
+        size = round(sum(path.stat().st_size for path in weights if path.is_file()) / 1e6, 2)
         return show.outcome(
             entry,
             model_mb=dg.MetadataValue.float(size),

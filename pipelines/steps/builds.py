@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quantize.recipes import Recipe
     from quantize.search import SearchResult
 
-BUILD_FILES = ("model.onnx", "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
+BUILD_FILES = ("model.onnx", "word_embeddings.bin", "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.builds",
     "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
@@ -128,7 +128,7 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
     def work(out: Path) -> None:
         family = retrievers if workflow in project.retrievers else classifiers
         signed = family.with_smoke(config, build.path, corpus.path)
-        files = {name: build.path / name for name in (config.model, config.tokenizer)}
+        files = {name: build.path / name for name in config.files}
         assemble({**files, config.data_card_file: corpus.path / "data_card.json"}, signed, out)
         sign_bundle(out, key)
 

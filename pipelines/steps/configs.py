@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_manifests import BundleConfig, HardwareProfile, IsaClass, SessionConfig, sha256_of
+from fleet_manifests import BundleConfig, HardwareProfile, IsaClass, SessionConfig, WordEmbeddings, sha256_of
 from pipelines.project.load import Project
 from pipelines.project.spec import RetrieveWorkflow
 from pipelines.steps.models import base_of
@@ -43,12 +43,20 @@ def draft(
         max_characters=spec.guardrails.max_characters if profile else 10**6,
         labels=() if retrieves else tuple(json.loads((folder / "labels.json").read_text())),
         dimension=dimension(folder) if retrieves else None,
+        word_embeddings=_word_embeddings(folder),
         session=RECIPES[recipe].session_for(profile) if profile else SessionConfig(),
         base=base_of(project, workflow).ref,
         data_card=sha256_of(corpus / "data_card.json"),
         prompt_version=spec.prompt_version,
         policy_version=spec.policy_version,
     )
+
+
+def _word_embeddings(folder: Path) -> WordEmbeddings | None:
+    """Where a build has its word embeddings; an exported model has no record and has them inside."""
+    record = folder / "recipe.json"
+    found = json.loads(record.read_text())["word_embeddings"] if record.is_file() else None
+    return WordEmbeddings.model_validate(found) if found else None
 
 
 def dimension(folder: Path) -> int:

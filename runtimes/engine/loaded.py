@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fleet_manifests import BundleConfig, DataError, IntegrityError, RefusedError, Task, UsageError
-from runtimes.engine.parts import Session, file_of, open_tokenizer
+from runtimes.engine.parts import Session, file_of, open_table, open_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,8 @@ class Loaded(ABC):
         self.config = config
         self._where = folder
         self._tokenizer = open_tokenizer(file_of(folder, config.tokenizer, "tokenizer"), config.max_tokens)
-        self._session = Session(file_of(folder, config.model, "model"), config.session, self.OUTPUT, threads)
+        table = open_table(folder, config.word_embeddings) if config.word_embeddings else None
+        self._session = Session(file_of(folder, config.model, "model"), config.session, self.OUTPUT, threads, table)
         self._try()
 
     def _encode(self, text: str) -> tuple[list[int], bool]:

@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from fleet_manifests import BundleConfig, DataError, IntegrityError, OciManifest, StorageError, dump, parse, sha256_of
+from fleet_manifests import (
+    BundleConfig,
+    DataError,
+    IntegrityError,
+    OciManifest,
+    StorageError,
+    WordEmbeddings,
+    dump,
+    parse,
+    sha256_of,
+)
 from fleet_manifests.bundle import CONFIG_TYPE, FILEPATH, WEIGHT_CONFIG_TYPE, WEIGHT_TYPE
 from release import assemble, open_bundle
 
@@ -134,6 +144,15 @@ def test_what_the_configuration_names_must_be_there(builder: Any, tmp_path: Path
     del files[name]
     with pytest.raises(DataError, match=f"names {name}"):
         assemble(files, builder.config(), tmp_path / "out")
+
+
+def test_word_embeddings_that_the_configuration_names_must_be_there(builder: Any, tmp_path: Path) -> None:
+    files, table = builder.files(), WordEmbeddings(initializer="table", dtype="int8", shape=(4, 2))
+    config = builder.config().model_copy(update={"word_embeddings": table})
+    with pytest.raises(DataError, match=r"names word_embeddings\.bin"):
+        assemble(files, config, tmp_path / "out")
+    manifest = assemble({**files, table.file: files["tokenizer.json"]}, config, tmp_path / "out")
+    assert WEIGHT_TYPE in {layer.media_type for layer in manifest.layers if layer.path == table.file}
 
 
 def test_another_data_card_is_refused(builder: Any, tmp_path: Path) -> None:

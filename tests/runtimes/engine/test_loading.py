@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import onnxruntime
 import pytest
 
-from fleet_manifests import BundleConfig, IntegrityError, RefusedError, Task
+from fleet_manifests import BundleConfig, IntegrityError, RefusedError, Task, WordEmbeddings, dump
+from quantize.split import FILE, split_word_embeddings
 from runtimes.engine import Embedder, Engine, load, load_any, load_embedder, parts
 
 pytestmark = pytest.mark.unit
@@ -93,3 +96,76 @@ def test_sessions_compute_in_one_arena(bundle, retriever, monkeypatch: pytest.Mo
 def test_a_c_library_that_cannot_trim_is_no_failure(bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert load(bundle()).classify("late").label == "late"
+
+
+def split(folder: Path, config: BundleConfig) -> WordEmbeddings:
+    """Move the word table of a bundle into a file of its own, as a recipe does."""
+    found = split_word_embeddings(folder / "model.onnx", least=0)
+    assert found is not None
+    (folder / "bundle.json").write_bytes(dump(config.model_copy(update={"word_embeddings": found})))
+    return found
+
+
+def test_word_embeddings_in_a_file_of_their_own_answer_alike(bundle, config: BundleConfig) -> None:
+    whole = load(bundle()).classify("late truck")
+    folder = bundle()
+    split(folder, config)
+    assert load(folder).classify("late truck") == whole
+
+
+def test_a_file_of_word_embeddings_is_mapped_once_and_forgotten(bundle, config, retriever, retriever_config) -> None:
+    first, second = bundle(), retriever()
+    split(first, config)
+    split(second, retriever_config)
+    (second / FILE).unlink()
+    os.link(first / FILE, second / FILE)
+    classifier, embedder = load(first), load_embedder(second)
+    assert classifier._session._table is embedder._session._table is not None
+    assert classifier.smoke() == embedder.smoke() == []
+    other = first.with_name("copied")
+    shutil.copytree(first, other)
+    assert load(other)._session._table is not classifier._session._table
+    gc.collect()
+    assert len(parts._tables) == 1
+    del classifier, embedder
+    gc.collect()
+    assert not parts._tables
+
+
+def test_answers_come_from_the_mapped_table_and_survive_its_removal(bundle, config: BundleConfig) -> None:
+    folder = bundle()
+    split(folder, config)
+    engine = load(folder)
+    (folder / FILE).unlink()
+    assert engine.smoke() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda path: path.unlink(), "word_embeddings: no file 'word_embeddings.bin'"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-1]),
+            r"484 bytes expected \(float32 \[11, 11\]\), found 483",
+        ),
+        (lambda path: path.write_bytes(b""), "found 0; fetch the bundle again"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "found 485"),
+    ],
+)
+def test_word_embeddings_that_are_not_there_or_not_whole_are_refused(bundle, config, damage, problem) -> None:
+    folder = bundle()
+    split(folder, config)
+    damage(folder / FILE)
+    with pytest.raises(IntegrityError, match=problem):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["../word_embeddings.bin", "/etc/passwd"])
+def test_word_embeddings_outside_of_the_bundle_are_refused(bundle, config: BundleConfig, name: str) -> None:
+    folder = bundle()
+    found = split(folder, config)
+    (folder.parent / FILE).write_bytes((folder / FILE).read_bytes())
+    outside = config.model_copy(update={"word_embeddings": found.model_copy(update={"file": name})})
+    (folder / "bundle.json").write_bytes(dump(outside))
+    with pytest.raises(IntegrityError, match="is not a file name inside the bundle"):
+        load(folder)
