@@ -35,6 +35,10 @@ from fleet_manifests.memory import give_back
 log = logging.getLogger(__name__)
 
 
+class NotDoneError(Exception):
+    """A step was not done before, and nothing may be done now."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What is to be done, and all that decides the outcome."""
@@ -96,6 +100,7 @@ class Store:
         self.root = root
         self._seen: dict[Path, dict[str, tuple[int, int]]] = {}
         """Entries that this process has verified, and how their files looked then."""
+        self._reusing: list[str] | None = None
 
     def get(self, step: Step) -> Entry | None:
         """The entry of a step that was done before, verified, or None."""
@@ -113,7 +118,12 @@ class Store:
             folder = self.root / step.name
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{key}.lock"):
-                return self._read(step.name, key) or self._work(step.name, key, work)
+                found = self._read(step.name, key)
+                if found is None and self._reusing is not None:
+                    raise NotDoneError(f"{step.name}/{key}")
+                if self._reusing is not None:
+                    self._reusing.append(key)
+                return found or self._work(step.name, key, work)
 
     def keep(self, partition: str, step: Step, work: Callable[[Path], None]) -> Entry:
         """`run`, remembered as the latest outcome of the step for a partition."""
@@ -121,8 +131,19 @@ class Store:
         self.point(partition, step.name, entry)
         return entry
 
+    @contextmanager
+    def reusing(self) -> Iterator[list[str]]:
+        """Do no work: a step that was not done before raises `NotDoneError`. Gives the keys of those that were."""
+        self._reusing = []
+        try:
+            yield self._reusing
+        finally:
+            self._reusing = None
+
     def drop(self, step: Step) -> None:
         """Forget what a step made, so that it is done again."""
+        if self._reusing is not None:
+            raise NotDoneError(f"{step.name}: to be done again")
         shutil.rmtree(self.root / step.name / step.key, ignore_errors=True)
 
     def point(self, partition: str, step: str, entry: Entry) -> None:

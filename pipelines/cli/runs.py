@@ -23,6 +23,9 @@ DAGSTER_FILE = Path(__file__).resolve().parent.parent / "dagster.yaml"
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Events are kept in the Dagster instance; what goes wrong reaches the terminal as our own error."""
 
+ENTRIES_TAG = "lading/entries"
+"""Tag of a Dagster run: the digest of the store entries that it left or found."""
+
 MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
 PACKS = ("knowledge_pack",)
@@ -72,7 +75,7 @@ def plan(project: Project, workflows: Sequence[str] = (), profiles: Sequence[str
 
 
 def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], None]) -> None:
-    """Materialize run after run.
+    """Materialize run after run, but for those that succeeded before on the very same store entries.
 
     Args:
         project: the project; the caller holds its lock.
@@ -86,22 +89,36 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
 
     from pipelines.defs import build_defs
     from pipelines.defs.partitions import build_key
+    from pipelines.steps.reuse import reused
 
     with instance(project) as live:
         job = build_defs(project).resolve_implicit_global_asset_job_def()
         for number, run in enumerate(runs):
             said(number, run)
+            entries = reused(project, run.assets, run.workflow, run.profile)
+            if entries and _succeeded_on(live, entries):
+                continue
             key = run.channel or run.workflow
             if run.workflow and run.profile:
                 key = build_key(run.workflow, run.profile)
             selection = [dg.AssetKey(name) for name in run.assets]
             try:
-                job.execute_in_process(
+                done = job.execute_in_process(
                     instance=live, partition_key=key, asset_selection=selection, run_config={"loggers": QUIET}
                 )
+                if entries := reused(project, run.assets, run.workflow, run.profile):
+                    live.add_run_tags(done.run_id, {ENTRIES_TAG: entries})
             except dg.DagsterError as exc:
                 cause = _ours(exc)
                 raise cause if cause is not None else exc from None
+
+
+def _succeeded_on(live: dg.DagsterInstance, entries: str) -> bool:
+    """Whether a run succeeded, its checks included, on these store entries."""
+    import dagster as dg
+
+    wanted = dg.RunsFilter(tags={ENTRIES_TAG: entries}, statuses=[dg.DagsterRunStatus.SUCCESS])
+    return live.get_runs_count(wanted) > 0
 
 
 def quiet_libraries() -> None:

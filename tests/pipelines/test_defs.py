@@ -114,10 +114,11 @@ def test_corpora_are_built_once_and_reported(project: Project) -> None:
     runs = [Run(("erp_tables",)), Run(("corpus",), workflow="triage")]
     titles: list[str] = []
     execute(project, runs, lambda number, run: titles.append(run.title))
-    first = project.store.latest("corpus", "triage")
-    execute(project, runs, lambda number, run: None)
-    assert project.store.latest("corpus", "triage") == first
     assert titles == ["erp_tables", "corpus [triage]"]
+    assert project.store.latest("corpus", "triage").reused
+    with instance(project) as live:
+        assert live.get_runs_count() == 2
+    execute(project, runs, lambda number, run: None)
     with instance(project) as live:
         from dagster import AssetKey
 
@@ -126,11 +127,38 @@ def test_corpora_are_built_once_and_reported(project: Project) -> None:
         assert event.asset_materialization is not None
         shown = event.asset_materialization.metadata
         assert "TF-IDF" in str(shown["data_card"].value)
-        assert shown["reused"].value is True
+        assert live.get_runs_count() == 3, "the tables were looked at, and the corpus that follows from them was left"
         tables = live.get_latest_materialization_event(AssetKey("erp_tables"))
         assert tables is not None
         assert tables.asset_materialization is not None
         assert tables.asset_materialization.metadata["rows_loaded"].value == 0, "the second load brings nothing new"
+
+
+@pytest.mark.parametrize("change", ["a new row", "a damaged entry", "another version of the code", "a failed run"])
+def test_what_is_not_as_it_was_runs_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, change: str
+) -> None:
+    import dagster as dg
+
+    from pipelines.cli.runs import Run, execute, instance
+
+    runs = [Run(("erp_tables",)), Run(("corpus",), workflow="triage")]
+    execute(project, runs, lambda number, run: None)
+    entry = project.store.latest("corpus", "triage")
+    if change == "a new row":
+        with sqlite3.connect(project.root / "erp.sqlite") as erp:
+            erp.execute("INSERT INTO notes VALUES (999, '2026-02-27 10:00:00', 'pallet days after promise 77', 'late')")
+    elif change == "a damaged entry":
+        (entry.path / "train.jsonl").write_text("")
+    elif change == "another version of the code":
+        monkeypatch.setattr("pipelines.store.source_digest", lambda name: f"sha256:{name}")
+    else:
+        with instance(project) as live:
+            for record in live.get_run_records(dg.RunsFilter(tags={"dagster/partition": "triage"})):
+                live.report_run_failed(record.dagster_run)
+    execute(load_project(project.root), runs, lambda number, run: None)
+    with instance(project) as live:
+        assert live.get_runs_count() == 4
 
 
 def test_what_an_asset_refuses_is_our_error(project: Project) -> None:

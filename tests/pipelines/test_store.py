@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleet_manifests import RefusedError, StorageError
-from pipelines.store import Step, Store, source_digest
+from pipelines.store import NotDoneError, Step, Store, source_digest
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +69,21 @@ def test_digest_covers_names_and_content(store: Store) -> None:
     a = store.run(step(), lambda out: (out / "a").write_text("x"))  # type: ignore[arg-type,return-value]
     b = store.run(step(name="b"), lambda out: (out / "b").write_text("x"))  # type: ignore[arg-type,return-value]
     assert a.digest != b.digest
+
+
+def test_reusing_does_no_work_and_forgets_nothing(store: Store) -> None:
+    with pytest.raises(NotDoneError, match="adapter"), store.reusing():
+        store.keep("triage", step(), lambda out: pytest.fail("done"))
+    assert not (store.root / "adapter" / step().key).exists()
+    done = store.keep("triage", step(), write)
+    with store.reusing() as keys:
+        assert store.keep("triage", step(), lambda out: pytest.fail("done again")).digest == done.digest
+    assert keys == [step().key]
+    with pytest.raises(NotDoneError, match="done again"), store.reusing():
+        store.drop(step())
+    assert store.latest("adapter", "triage").digest == done.digest
+    store.drop(step())
+    assert store.run(step(), write).digest == done.digest, "work is done again once the block has ended"
 
 
 def test_failed_work_leaves_nothing(store: Store) -> None:
