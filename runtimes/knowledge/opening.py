@@ -16,7 +16,7 @@ from runtimes.knowledge.pack import Pack
 from runtimes.knowledge.rows import Dense
 from runtimes.knowledge.sealed import opener
 from runtimes.knowledge.search import FEATURES
-from runtimes.knowledge.store import Blob, MemoryStore, PlainStore, Store, missing
+from runtimes.knowledge.store import Blob, PlainStore, SealedStore, Store, missing
 
 
 def open_pack(folder: Path, *, retriever: str, identity: bytes | None = None) -> Pack:
@@ -35,7 +35,7 @@ def open_pack(folder: Path, *, retriever: str, identity: bytes | None = None) ->
     config = _config(folder, retriever)
     store: Store = PlainStore(folder)
     if config.encrypted:
-        store = MemoryStore(folder, opener(folder, identity, config.site_class))
+        store = SealedStore(folder, opener(folder, identity, config.site_class))
     count = config.passages
     with contextlib.ExitStack() as opened:
         passages = opened.enter_context(contextlib.closing(store.blob(layout.PASSAGES)))

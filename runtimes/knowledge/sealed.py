@@ -2,12 +2,11 @@
 
 The format is age v1 (https://age-encryption.org/v1), written and read by pyrage; nothing of
 it is made here. The plain text of a pack exists in the memory of who opens it and nowhere
-else. Encrypting twice gives different bytes: age takes a fresh key for each file.
+else (`runtimes.knowledge.spill`). Encrypting twice gives different bytes: age takes a fresh key for each file.
 """
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fleet_manifests import IntegrityError, RefusedError, StorageError, UsageError
 from runtimes.knowledge.layout import FILES
-from runtimes.knowledge.store import missing
+from runtimes.knowledge.store import Writer, missing
 
 if TYPE_CHECKING:
     from pyrage.x25519 import Identity, Recipient
@@ -54,8 +53,8 @@ def encrypt_files(folder: Path, recipient: str) -> None:
         raise StorageError(f"{folder}: cannot be written: {exc}; free space or choose a writable folder") from exc
 
 
-def opener(folder: Path, identity: bytes | None, site_class: str) -> Callable[[str], bytes]:
-    """A function that decrypts a file of a pack into memory, by the plain file's name.
+def opener(folder: Path, identity: bytes | None, site_class: str) -> Callable[[str, Writer], None]:
+    """A function that decrypts a file of a pack, by the plain file's name, into what takes plain text.
 
     Args:
         folder: the pack.
@@ -73,18 +72,17 @@ def opener(folder: Path, identity: bytes | None, site_class: str) -> Callable[[s
             "ask the publisher for it and enroll again with it"
         )
     key = _identity(identity, site_class)
-    return lambda name: _decrypted(folder, name, key, site_class)
+    return lambda name, writer: _decrypt(folder, name, key, site_class, writer)
 
 
-def _decrypted(folder: Path, name: str, key: Identity, site_class: str) -> bytes:
-    """The plain text of one file."""
+def _decrypt(folder: Path, name: str, key: Identity, site_class: str, writer: Writer) -> None:
+    """Write the plain text of one file."""
     import pyrage
 
     path = folder / (name + SUFFIX)
-    plain = io.BytesIO()
     try:
         with path.open("rb") as reader:
-            pyrage.decrypt_io(reader, plain, [key])
+            pyrage.decrypt_io(reader, writer, [key])
     except FileNotFoundError as exc:
         raise missing(folder, path.name) from exc
     except pyrage.DecryptError as exc:
@@ -95,7 +93,6 @@ def _decrypted(folder: Path, name: str, key: Identity, site_class: str) -> bytes
         raise IntegrityError(f"{path}: damaged: {exc}; fetch the pack again") from exc
     except OSError as exc:  # pyrage's own word for a body that was changed or cut
         raise IntegrityError(f"{path}: damaged: {exc}; fetch the pack again") from exc
-    return plain.getvalue()
 
 
 def _recipient(text: str) -> Recipient:

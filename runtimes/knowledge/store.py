@@ -1,4 +1,4 @@
-"""Where a pack's files are read from: mapped from the disk, or decrypted into memory.
+"""Where a pack's files are read from: mapped from the disk, or decrypted.
 
 Every error of the file system and of `numpy`'s reader becomes one of ours here.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fleet_manifests import IntegrityError, StorageError
+from runtimes.knowledge.spill import Spill, full
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,21 +65,16 @@ class FileBlob:
         self._end()
 
 
-class BytesBlob:
-    """Bytes in memory."""
+class Writer(Protocol):
+    """What takes plain text."""
 
-    def __init__(self, raw: bytes) -> None:
-        """Keep them."""
-        self._raw = raw
-        self.size = len(raw)
+    def write(self, data: bytes, /) -> int:
+        """Take more."""
+        ...
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes from `offset` on."""
-        return self._raw[offset : offset + size]
-
-    def close(self) -> None:
-        """Let go of them."""
-        self._raw = b""
+    def flush(self) -> None:
+        """Pass on what was taken."""
+        ...
 
 
 class Store(Protocol):
@@ -127,21 +123,27 @@ class PlainStore:
         return checked(found, path, dtype, shape)
 
 
-class MemoryStore:
-    """Files whose content comes from a function, such as a decryption, and stays in memory."""
+class SealedStore:
+    """Files that are decrypted: arrays into memory, what is read in pieces into a `Spill`."""
 
-    def __init__(self, folder: Path, content: Callable[[str], bytes]) -> None:
-        """Take the function that gives a file's bytes; `folder` is for messages."""
+    def __init__(self, folder: Path, decrypt: Callable[[str, Writer], None]) -> None:
+        """Take the function that writes a file's plain text; `folder` is for messages."""
         self._folder = folder
-        self._content = content
+        self._decrypt = decrypt
 
     def blob(self, name: str) -> Blob:
         """A file that is read in pieces.
 
         Raises:
+            StorageError: the disk has no room for it.
             LadingError: what the function raises.
         """
-        return BytesBlob(self._content(name))
+        spill = Spill()
+        try:
+            self._decrypt(name, spill)
+        except IntegrityError as exc:
+            raise (full(spill.failure) if spill.failure else exc) from exc.__cause__
+        return spill.blob()
 
     def array(self, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
         """An array in memory.
@@ -150,8 +152,11 @@ class MemoryStore:
             IntegrityError: damaged, or another type or shape.
             LadingError: what the function raises.
         """
+        plain = io.BytesIO()
+        self._decrypt(name, plain)
+        plain.seek(0)
         try:
-            found = np.load(io.BytesIO(self._content(name)), allow_pickle=False)
+            found = np.load(plain, allow_pickle=False)
         except (OSError, ValueError, EOFError) as exc:
             raise IntegrityError(f"{self._folder / name}: not an array: {exc}; fetch the pack again") from exc
         return checked(found, self._folder / name, dtype, shape)

@@ -18,6 +18,7 @@ from fleet_manifests import PackConfig, Passage, dump
 from fleet_manifests.knowledge import PACK_FILE
 from pipelines.steps.pack_files import write
 from runtimes.knowledge import Pack, encrypt_files, open_pack
+from runtimes.knowledge.spill import Spill, SpilledBlob
 
 DIMENSION = 48
 RETRIEVER = "sha256:" + "a" * 64
@@ -80,6 +81,13 @@ def procedures() -> list[Passage]:
         )
         for (document, title, section), text in reversed(SECTIONS.items())
     ]
+
+
+def spilled(raw: bytes) -> SpilledBlob:
+    """Bytes to be read in pieces."""
+    spill = Spill()
+    spill.write(raw)
+    return spill.blob()
 
 
 def open_files() -> int:

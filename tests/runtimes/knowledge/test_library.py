@@ -12,8 +12,8 @@ from fleet_manifests.knowledge import library_digest
 from fleet_manifests.wire import digest_of
 from runtimes.knowledge import library as module
 from runtimes.knowledge.library import Library, lines_of
-from runtimes.knowledge.store import BytesBlob, FileBlob
-from tests.runtimes.knowledge.conftest import passage, procedures
+from runtimes.knowledge.store import FileBlob
+from tests.runtimes.knowledge.conftest import passage, procedures, spilled
 
 pytestmark = pytest.mark.unit
 
@@ -34,7 +34,7 @@ def ordered() -> tuple[Passage, ...]:
 
 
 def opened(raw: bytes, *, digest: str | None = None, count: int | None = None) -> Library:
-    return Library(BytesBlob(raw), WHERE, digest=digest or digest_of(raw), count=count or raw.count(b"\n") + 1)
+    return Library(spilled(raw), WHERE, digest=digest or digest_of(raw), count=count or raw.count(b"\n") + 1)
 
 
 def test_lines_are_what_the_digest_is_of() -> None:
@@ -123,7 +123,7 @@ def test_a_line_without_an_id_is_refused(line: bytes) -> None:
 
 def test_no_passages_are_refused() -> None:
     with pytest.raises(IntegrityError, match="found 0"):
-        Library(BytesBlob(b""), WHERE, digest=digest_of(b""), count=1)
+        Library(spilled(b""), WHERE, digest=digest_of(b""), count=1)
 
 
 def test_a_line_that_is_no_passage_is_refused_when_it_is_read() -> None:

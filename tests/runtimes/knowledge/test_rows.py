@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fleet_manifests import DataError
 from runtimes.knowledge.rows import FINE, STEPS, Dense, Rows, encode
-from runtimes.knowledge.store import BytesBlob
+from tests.runtimes.knowledge.conftest import spilled
 
 pytestmark = pytest.mark.unit
 
@@ -19,7 +19,7 @@ def unit(rows: int, dimension: int = 384, seed: int = 1) -> NDArray[np.float32]:
 
 
 def dense_of(rows: Rows) -> Dense:
-    return Dense(rows.codes, rows.scales, BytesBlob(rows.corrections.tobytes()))
+    return Dense(rows.codes, rows.scales, spilled(rows.corrections.tobytes()))
 
 
 def decoded(rows: Rows) -> NDArray[np.float64]:

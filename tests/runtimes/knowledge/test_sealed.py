@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyrage import decrypt, x25519
 
-from fleet_manifests import DataClass, IntegrityError, PackConfig, RefusedError, UsageError, dump
+from fleet_manifests import DataClass, IntegrityError, PackConfig, RefusedError, StorageError, UsageError, dump
 from fleet_manifests.knowledge import PACK_FILE
 from runtimes.knowledge import FILES, encrypt_files, open_pack
 from runtimes.knowledge import layout as names
 from runtimes.knowledge.sealed import SUFFIX
-from tests.runtimes.knowledge.conftest import RETRIEVER, Asker, embed, procedures, write_pack
+from tests.runtimes.knowledge.conftest import RETRIEVER, Asker, embed, open_files, procedures, write_pack
 
 pytestmark = pytest.mark.unit
 
@@ -102,6 +104,19 @@ def test_a_damaged_file_is_found(sealed: Path, key: Any, name: str) -> None:
     path.write_bytes(raw)
     with pytest.raises(IntegrityError, match=f"{name}{SUFFIX}: damaged"):
         opened(sealed, secret(key))
+
+
+def test_a_full_disk_while_opening_is_not_called_damage(
+    sealed: Path, key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", no_room)
+    before = open_files()
+    with pytest.raises(StorageError, match="free some space"):
+        opened(sealed, secret(key))
+    assert open_files() == before
 
 
 @pytest.mark.parametrize("keep", [0, 10, 100, -1])
