@@ -65,9 +65,11 @@ class Demo:
             LadingError: it ended with an error; its message is above.
         """
         print(f"\n$ {shlex.join(words)}", flush=True)
+        began = time.monotonic()
         done = subprocess.run(
             self.command(*words), env=self.environment, text=True, stdout=subprocess.PIPE if capture else None
         )
+        print(f"  ({time.monotonic() - began:.1f} s)", flush=True)
         if done.returncode:
             raise LadingError(f"`{shlex.join(words[:2])}` ended with {done.returncode}")
         return done.stdout or ""

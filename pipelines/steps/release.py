@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +26,7 @@ from pipelines.project.spec import SiteSpec
 from pipelines.steps.candidates import sort
 from pipelines.steps.configs import keys_of
 from pipelines.steps.packs import identity_name
+from training.compute import usable_cores
 
 if TYPE_CHECKING:
     from release import Candidate, Policy, Release
@@ -155,7 +157,7 @@ def publish(project: Project) -> Published:
 def pulls(project: Project, channel: str | None = None) -> list[Pull]:
     """Pull as one site of each channel and kind would, on this machine, with every check on."""
     release = release_of(project)
-    found = []
+    chosen: list[SiteSpec] = []
     seen: set[tuple[str, str]] = set()
     for site in project.fleet.sites:
         key = (site.channel, site.kind)
@@ -164,8 +166,9 @@ def pulls(project: Project, channel: str | None = None) -> list[Pull]:
         if release.manifest(site.channel) is None:
             continue
         seen.add(key)
-        found.append(_pull(project, site))
-    return found
+        chosen.append(site)
+    with ThreadPoolExecutor(usable_cores()) as pool:  # most of a pull is smoke cases in processes of their own
+        return list(pool.map(lambda site: _pull(project, site), chosen))
 
 
 def channels(project: Project) -> list[ChannelState]:
