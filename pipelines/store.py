@@ -30,7 +30,7 @@ from filelock import FileLock
 from pydantic import Field
 
 from fleet_manifests import Digest, IntegrityError, RefusedError, StorageError, Wire, digest_of, dump, parse, sha256_of
-from fleet_manifests.memory import give_back
+from fleet_manifests.memory import lent
 
 log = logging.getLogger(__name__)
 
@@ -177,13 +177,13 @@ class Store:
         files.mkdir(parents=True)
         started = time.monotonic()
         try:
-            work(files)
+            with lent():
+                work(files)
             record = Record(step=name, key=key, files=digests(files), seconds=time.monotonic() - started)
             (partial / "entry.json").write_bytes(dump(record))
             os.replace(partial, self.root / name / key)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-            give_back()
         return _entry(self.root / name / key, record, reused=False)
 
     def _read(self, name: str, key: str) -> Entry | None:
