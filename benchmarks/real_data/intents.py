@@ -17,7 +17,7 @@ data_classes: [public]
 corpus:
   files: {{{files}}}
   licences: [{licence}]
-{split}training: {{epochs: {epochs}}}
+{split}training: {{{training}}}
 gates: {{metric: macro_f1, floor: 0.5, margin: 0.02, target_precision: {precision}}}
 placement: {{offline: full}}
 """
@@ -30,7 +30,7 @@ def bitext(data: Path, project: Path) -> None:
     for ours, theirs in (("train", "train"), ("validation", "dev"), ("test", "test")):
         with (data / f"{theirs}.csv").open(encoding="utf-8", newline="") as stream:
             splits[ours] = [(row["utterance"], row["intent"]) for row in csv.DictReader(stream)]
-    write_project(project, "Order intents", "CDLA-Sharing-1.0", splits, epochs=2, precision=0.98)
+    write_project(project, "Order intents", "CDLA-Sharing-1.0", splits, training="epochs: 2", precision=0.98)
     report("bitext_orders", project)
 
 
@@ -40,7 +40,7 @@ def clinc(data: Path, project: Path) -> None:
     names = {"train": "train", "validation": "val", "test": "test"}
     names |= {"out_of_scope_validation": "oos_val", "out_of_scope_test": "oos_test"}
     splits = {ours: [(text, label) for text, label in found[theirs]] for ours, theirs in names.items()}
-    write_project(project, "CLINC150 intents", "CC-BY-3.0", splits, epochs=3, precision=0.98)
+    write_project(project, "CLINC150 intents", "CC-BY-3.0", splits, training="epochs: 3", precision=0.98)
     report("clinc150", project)
 
 
@@ -51,7 +51,8 @@ def cuad(data: Path, project: Path) -> None:
     write_frame(project)
     write_csv(project / "data/train.csv", ("text", "label", "group"), rows)
     text = WORKFLOW.format(
-        title="Contract clauses", licence="CC-BY-4.0", epochs=3, precision=0.95, files="train: data/train.csv",
+        title="Contract clauses", licence="CC-BY-4.0", precision=0.95, files="train: data/train.csv",
+        training="epochs: 8, batch_size: 16",
         split="  split: {by: group, validation: 0.15, test: 0.2}\n",
     )  # fmt: skip
     write(project / "workflows/intents.yaml", text)
@@ -59,13 +60,19 @@ def cuad(data: Path, project: Path) -> None:
 
 
 def write_project(
-    project: Path, title: str, licence: str, splits: dict[str, list[tuple[str, str]]], *, epochs: int, precision: float
+    project: Path,
+    title: str,
+    licence: str,
+    splits: dict[str, list[tuple[str, str]]],
+    *,
+    training: str,
+    precision: float,
 ) -> None:
     """An ordinary project of labelled files that are split already."""
     write_frame(project)
     files = {name: f"data/{name}.csv" for name in splits}
     text = WORKFLOW.format(
-        title=title, licence=licence, epochs=epochs, precision=precision, split="",
+        title=title, licence=licence, training=training, precision=precision, split="",
         files=", ".join(f"{name}: {path}" for name, path in files.items()),
     )  # fmt: skip
     write(project / "workflows" / "intents.yaml", text)
