@@ -9,6 +9,7 @@ import numpy as np
 
 from fleet_manifests import IntegrityError, PackConfig, parse
 from fleet_manifests.knowledge import PACK_FILE
+from fleet_manifests.memory import give_back
 from runtimes.knowledge import layout
 from runtimes.knowledge.lexical import Lexical, Postings
 from runtimes.knowledge.library import Library
@@ -44,6 +45,7 @@ def open_pack(folder: Path, *, retriever: str, identity: bytes | None = None) ->
         dense = _dense(folder, store, config, corrections)
         pack = Pack(config, library, dense, Lexical(_postings(store), count))
         opened.pop_all()
+    give_back()  # what decrypting took for a moment
     return pack
 
 
