@@ -215,7 +215,7 @@ def unmeasured(mismatch: str) -> Gate:
         name="hardware",
         verdict=INCONCLUSIVE,
         reason=f"not measured on hardware of this profile: {mismatch}; "
-        "run `lading-site measure` on a device of the profile and import its receipt",
+        "run `lading build` for it on a machine that matches",
     )
 
 

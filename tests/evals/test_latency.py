@@ -239,7 +239,7 @@ def test_another_machine_measures_nothing(measured: Any, profile: HardwareProfil
     report = measured("raise SystemExit('must not run')", profile=arm)
     assert report.measurement is Measurement.ABSENT and report.verdict is Verdict.INCONCLUSIVE
     assert report.samples_ms == () and [metric.name for metric in report.metrics] == ["size_mb"]
-    assert "lading-site measure" in gate(report, "hardware").reason
+    assert "on a machine that matches" in gate(report, "hardware").reason
 
 
 def test_a_process_with_too_few_cpus_measures_nothing(
