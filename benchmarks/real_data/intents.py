@@ -52,7 +52,7 @@ def cuad(data: Path, project: Path) -> None:
     write_csv(project / "data/train.csv", ("text", "label", "group"), rows)
     text = WORKFLOW.format(
         title="Contract clauses", licence="CC-BY-4.0", precision=0.95, files="train: data/train.csv",
-        training="epochs: 8, batch_size: 16",
+        training="epochs: 8, batch_size: 16, dropout: 0.1, encoder_dropout: 0.1",
         split="  split: {by: group, validation: 0.15, test: 0.2}\n",
     )  # fmt: skip
     write(project / "workflows/intents.yaml", text)
