@@ -24,6 +24,7 @@ FILEPATH = "org.cncf.model.filepath"
 """Annotation that holds a layer's path inside the bundle (CNCF ModelPack)."""
 
 BUNDLE_FILE = "bundle.json"
+WORD_EMBEDDINGS = "word_embeddings.bin"
 
 
 def is_bundle_path(path: str) -> bool:
@@ -106,7 +107,7 @@ class WordEmbeddings(Wire):
     Builds of one base by one recipe have the same file, so that sites fetch it once and engines share it in memory.
     """
 
-    file: str = "word_embeddings.bin"
+    file: str = WORD_EMBEDDINGS
     initializer: str
     """Its name in the model."""
     dtype: Literal["float32", "int8", "uint8"]

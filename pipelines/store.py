@@ -119,11 +119,12 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{key}.lock"):
                 found = self._read(step.name, key)
-                if found is None and self._reusing is not None:
+                if self._reusing is None:
+                    return found or self._work(step.name, key, work)
+                if found is None:
                     raise NotDoneError(f"{step.name}/{key}")
-                if self._reusing is not None:
-                    self._reusing.append(key)
-                return found or self._work(step.name, key, work)
+                self._reusing.append(key)
+                return found
 
     def keep(self, partition: str, step: Step, work: Callable[[Path], None]) -> Entry:
         """`run`, remembered as the latest outcome of the step for a partition."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fleet_manifests import WordEmbeddings
+from fleet_manifests.bundle import WORD_EMBEDDINGS
 
-FILE = "word_embeddings.bin"
 LEAST_BYTES = 64 * 1024
 """A smaller table stays in the model: a file more costs more than it saves."""
 IDS = "input_ids"
@@ -40,13 +40,11 @@ def split_word_embeddings(path: Path, least: int = LEAST_BYTES) -> WordEmbedding
     if table.ndim != 2 or table.dtype.name not in ("float32", "int8", "uint8") or table.nbytes < least:
         return None
     raw = table.astype(table.dtype.newbyteorder("<")).tobytes()
-    (path.parent / FILE).write_bytes(raw)
+    (path.parent / WORD_EMBEDDINGS).write_bytes(raw)
     for field in ("raw_data", "float_data", "int32_data"):
         tensor.ClearField(field)
     tensor.raw_data = b""  # set_external_data refuses a tensor that never had any
-    set_external_data(tensor, FILE, 0, len(raw))
+    set_external_data(tensor, WORD_EMBEDDINGS, 0, len(raw))
     tensor.ClearField("raw_data")
     path.write_bytes(model.SerializeToString(deterministic=True))
-    return WordEmbeddings.model_validate(
-        {"file": FILE, "initializer": tensor.name, "dtype": table.dtype.name, "shape": table.shape}
-    )
+    return WordEmbeddings.model_validate({"initializer": tensor.name, "dtype": table.dtype.name, "shape": table.shape})

@@ -19,7 +19,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         entry = steps.quantized_model(project, *build_of(context))
         trials = json.loads((entry.path / "search.json").read_text())
         calibration = json.loads((entry.path / "calibration.json").read_text())
-        weights = [entry.path / name for name in ("model.onnx", "word_embeddings.bin")]
+        weights = [entry.path / name for name in steps.WEIGHTS]
         size = round(sum(path.stat().st_size for path in weights if path.is_file()) / 1e6, 2)
         return show.outcome(
             entry,

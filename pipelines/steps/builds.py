@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_manifests import Calibration, dump, parse
-from fleet_manifests.bundle import bundle_name
+from fleet_manifests.bundle import WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers
 from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, draft, resolved_profile
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from quantize.recipes import Recipe
     from quantize.search import SearchResult
 
-BUILD_FILES = ("model.onnx", "word_embeddings.bin", "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
+WEIGHTS = ("model.onnx", WORD_EMBEDDINGS)
+BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.builds",
     "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",

@@ -10,8 +10,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from fleet_manifests.bundle import WORD_EMBEDDINGS as FILE
 from quantize.recipes import RECIPES, apply
-from quantize.split import FILE, split_word_embeddings
+from quantize.split import split_word_embeddings
 
 pytestmark = pytest.mark.unit
 TABLE = np.arange(4096, dtype=np.float32).reshape(512, 8)

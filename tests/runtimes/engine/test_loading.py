@@ -14,7 +14,8 @@ import onnxruntime
 import pytest
 
 from fleet_manifests import BundleConfig, IntegrityError, RefusedError, Task, WordEmbeddings, dump
-from quantize.split import FILE, split_word_embeddings
+from fleet_manifests.bundle import WORD_EMBEDDINGS as FILE
+from quantize.split import split_word_embeddings
 from runtimes.engine import Embedder, Engine, load, load_any, load_embedder, parts
 
 pytestmark = pytest.mark.unit
