@@ -13,25 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Answer(Protocol):
-    """What an engine says about one text, as far as a measurement looks at it."""
-
-    @property
-    def tokens(self) -> int:
-        """Length of the input that the model saw, special tokens included."""
-
-
-class Loaded(Protocol):
-    """A loaded bundle of any task. `runtimes.engine.load_any` returns one."""
-
-    @property
-    def config(self) -> BundleConfig:
-        """The bundle's `bundle.json`."""
-
-    def query(self, text: str) -> Answer:
-        """One request, exactly as a site serves it."""
-
-
 class Engine(Protocol):
     """A loaded classifier. `runtimes.engine.load` returns one."""
 
@@ -52,17 +33,6 @@ def load_engine(bundle: Path, threads: int | None = None) -> Engine:
     from runtimes import engine
 
     return engine.load(bundle, threads=threads)
-
-
-def load_any(bundle: Path, threads: int | None = None) -> Loaded:
-    """Load a bundle of any task.
-
-    Raises:
-        IntegrityError: the folder is not a bundle that loads.
-    """
-    from runtimes import engine
-
-    return engine.load_any(bundle, threads=threads)
 
 
 def this_machine() -> Machine:

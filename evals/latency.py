@@ -19,7 +19,6 @@ import evals
 from evals import gates
 from evals.accuracy import require_profile
 from evals.engines import this_machine
-from evals.latency_worker import Job, Outcome
 from evals.percentiles import min_queries, percentile
 from fleet_manifests import (
     BundleConfig,
@@ -38,8 +37,9 @@ from fleet_manifests import (
     worst,
 )
 from fleet_manifests.bundle import BUNDLE_FILE
+from runtimes.measure.latency import Job, Outcome
 
-WORKER = (sys.executable, "-m", "evals.latency_worker")
+WORKER = (sys.executable, "-m", "runtimes.measure.latency")
 STEADY = 0.10
 """A reference kernel that moved by more than this share means that the machine was not steady."""
 QUIET = 0.10

@@ -19,10 +19,10 @@ MAY_IMPORT = {
     "release": {"fleet_manifests"},
     "sample": {"fleet_manifests"},
     "runtimes": {"fleet_manifests"},
-    "evals": {"fleet_manifests", "runtimes.engine", "runtimes.knowledge"},
+    "evals": {"fleet_manifests", "runtimes.engine", "runtimes.knowledge", "runtimes.measure"},
     "pipelines": {
         "evals", "fleet_manifests", "quantize", "release", "runtimes.edge", "runtimes.engine", "runtimes.knowledge",
-        "runtimes.serving", "runtimes.sync", "sample", "training",
+        "runtimes.measure", "runtimes.serving", "runtimes.sync", "sample", "training",
     },
 }  # fmt: skip
 SERVING = (

@@ -57,7 +57,7 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
             "unquantized": unquantized.digest, "machine": digest_of(dump(here)),
         },
         parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy)},
-        code=("evals", "runtimes.engine", "runtimes.knowledge", "pipelines.steps.evidence"),
+        code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence"),
         libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
         name="latency_report",
         inputs={"bundle": built.digest, "corpus": corpus.digest, "machine": digest_of(dump(here))},
         parameters={"profile": profile.model_dump(mode="json")},
-        code=("evals", "runtimes.engine", "pipelines.steps.evidence"),
+        code=("evals", "runtimes.engine", "runtimes.measure", "pipelines.steps.evidence"),
         libraries=ENGINE_LIBRARIES,
     )
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from evals import latency
-from evals.latency_worker import Job, Outcome, peak_rss_mb, text_of_length, waited_seconds
 from fleet_manifests import (
     DataError,
     HardwareProfile,
@@ -29,13 +28,14 @@ from fleet_manifests import (
     dump,
     parse,
 )
+from runtimes.measure.latency import Job, Outcome, peak_rss_mb, text_of_length, waited_seconds
 
 pytestmark = pytest.mark.integration
 
 ENGINE = """
 import os, signal, sys, time
 from types import SimpleNamespace
-from evals.latency_worker import main
+from runtimes.measure.latency import main
 from fleet_manifests import BundleConfig, DataError, IntegrityError, parse
 
 class Engine:
@@ -53,7 +53,7 @@ main(load=Engine)
 
 STEADY = """
 import sys
-from evals.latency_worker import Job, Outcome
+from runtimes.measure.latency import Job, Outcome
 from fleet_manifests import dump, parse
 job = parse(Job, sys.stdin.buffer.read())
 with open(job.texts[0], "a") as stream:

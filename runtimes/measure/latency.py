@@ -14,14 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from evals.engines import Loaded, load_any
-from fleet_manifests import DataError, IntegrityError, LadingError, Wire, dump, parse
-
-Load = Callable[[Path, int], Loaded]
+from fleet_manifests import BundleConfig, DataError, IntegrityError, LadingError, Wire, dump, parse
 
 WARM_UP_SECONDS = 0.3
 WARM_UP_QUERIES = 10
@@ -29,6 +26,28 @@ MAX_QUERIES = 5000
 """Queries per load; more would not move a percentile."""
 FILLERS = ("a", "the", "1", "x", ".")
 """Words that some tokenizer or other reads as one token."""
+
+
+class Answer(Protocol):
+    """What an engine says about one text, as far as a measurement looks at it."""
+
+    @property
+    def tokens(self) -> int:
+        """Length of the input that the model saw, special tokens included."""
+
+
+class Loaded(Protocol):
+    """A loaded bundle of any task."""
+
+    @property
+    def config(self) -> BundleConfig:
+        """The bundle's `bundle.json`."""
+
+    def query(self, text: str) -> Answer:
+        """One request, exactly as a site serves it."""
+
+
+Load = Callable[[Path, int], Loaded]
 
 
 class Job(Wire):
@@ -62,6 +81,17 @@ class Outcome(Wire):
     """How much the reference kernel's CPU time moved between the beginning and the end, as a share."""
     waited: float | None = None
     """Share of the measurement that this process was ready to run and had no cpu; None: the kernel does not say."""
+
+
+def load_any(bundle: Path, threads: int) -> Loaded:
+    """Load a bundle with the engine that sites run; only now, so that its import counts as loading.
+
+    Raises:
+        IntegrityError: the folder is not a bundle that loads.
+    """
+    from runtimes import engine
+
+    return engine.load_any(bundle, threads=threads)
 
 
 def run(job: Job, load: Load = load_any) -> Outcome:
