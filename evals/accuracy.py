@@ -13,22 +13,22 @@ import numpy as np
 from evals import gates
 from evals.calibration import expected_calibration_error, reliability
 from evals.engines import Engine, load_engine, this_machine
+from evals.observed import Observed
 from evals.policy import Policy
-from evals.predictions import Predictions, encode, predict
+from evals.predictions import Predictions, encode, predictions_of
 from evals.rows import Split, read_split
 from evals.scores import confusion, out_of_scope, proportion, scores
 from evals.statistics import MetricName, compare
 from fleet_manifests import (
     AccuracyReport,
+    BundleConfig,
     Comparison,
     ConfigError,
     DataError,
     Gate,
     HardwareProfile,
     Machine,
-    Measurement,
     Metric,
-    OutOfScope,
     UsageError,
     worst,
 )
@@ -56,6 +56,19 @@ class AccuracyPolicy(Policy):
             raise ConfigError(f"accuracy policy: metric: expected accuracy or macro_f1, found {self.metric}")
 
 
+def cases(corpus: Path) -> dict[str, list[str]]:
+    """The texts that a measurement runs, by split: `test`, and `oos_test` where the corpus has one.
+
+    Raises:
+        DataError: a split cannot be read.
+    """
+    found = {"test": read_split(corpus, "test").texts}
+    path = corpus / "oos_test.jsonl"
+    if path.is_file() and path.stat().st_size:
+        found["oos_test"] = read_split(corpus, "oos_test").texts
+    return found
+
+
 def measure(
     bundle: Path,
     corpus: Path,
@@ -68,15 +81,14 @@ def measure(
     engine: Engine | None = None,
     machine: Machine | None = None,
 ) -> AccuracyReport:
-    """Measure a bundle on `test.jsonl`, and on `oos_test.jsonl` where the corpus has one.
+    """Run a bundle over its cases in this process, and judge what it gave.
 
     Args:
         bundle: folder of the bundle.
         corpus: folder of the corpus.
         profile: what the bundle was built for.
         bundle_digest: what the report is about.
-        references: predicted labels per reference model, row-aligned with the test split.
-            Those of `gates.NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
+        references: see `judge`.
         policy: metric, floor, margin and statistics.
         taken: when.
         engine: a loaded bundle; None loads it.
@@ -88,34 +100,73 @@ def measure(
         IntegrityError: the bundle does not load.
     """
     engine = engine or load_engine(bundle)
-    machine = machine or this_machine()
     require_profile(engine.config.profile, profile)
+    outputs = {split: engine.logits(texts) for split, texts in cases(corpus).items()}
+    return judge(
+        engine.config,
+        corpus,
+        Observed(outputs, machine or this_machine(), taken),
+        profile=profile,
+        bundle_digest=bundle_digest,
+        references=references,
+        policy=policy,
+    )
+
+
+def judge(
+    config: BundleConfig,
+    corpus: Path,
+    observed: Observed,
+    *,
+    profile: HardwareProfile,
+    bundle_digest: str,
+    references: Mapping[str, Sequence[str]],
+    policy: AccuracyPolicy,
+) -> AccuracyReport:
+    """The report of what a classifier gave for the texts of `cases`, wherever it ran.
+
+    Args:
+        config: what the bundle says of itself.
+        corpus: folder of the corpus.
+        observed: logits of `test`, and of `oos_test` where the corpus has one.
+        profile: what the bundle was built for.
+        bundle_digest: what the report is about.
+        references: predicted labels per reference model, row-aligned with the test split.
+            Those of `gates.NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
+        policy: metric, floor, margin and statistics.
+
+    Raises:
+        UsageError: the bundle is for another profile.
+        DataError: the split or a reference cannot be used.
+        IntegrityError: the observations are not of this corpus or not of this bundle.
+    """
+    require_profile(config.profile, profile)
     split = read_split(corpus, "test")
-    truth = _truth(corpus, split, engine.config.labels)
-    predictions = predict(engine, split.texts)
+    truth = _truth(corpus, split, config.labels)
+    predictions = predictions_of(observed.of("test", split.ref.n), config)
+    outside = _outside(observed, corpus, config)
     correct = predictions.codes == truth
 
     comparisons = tuple(_comparisons(truth, predictions, references, policy))
     bins = reliability(predictions.confidence, correct)
     metrics = tuple(_metrics(truth, predictions, split, policy))
     calibration_error = Metric(name="ece", value=expected_calibration_error(bins), n=len(truth))
-    found = _gates(truth, predictions, metrics, comparisons, policy, engine.config.calibration.target_precision)
-    mismatch = profile.mismatch(machine.host)
-    judged = gates.on_hardware(found, mismatch)
+    found = _gates(truth, predictions, metrics, comparisons, policy, config.calibration.target_precision)
+    judged = observed.judged(found, profile)
     return AccuracyReport(
-        workflow=engine.config.workflow,
+        workflow=config.workflow,
         profile=profile.name,
         bundle=bundle_digest,
-        taken=taken,
-        measurement=Measurement.MEASURED if mismatch is None else Measurement.ABSENT,
-        machine=machine,
+        taken=observed.taken,
+        measurement=observed.measurement(profile),
+        machine=observed.machine,
         metrics=(*metrics, calibration_error),
         gates=judged,
         verdict=worst(gate.verdict for gate in judged),
         split=split.ref,
         comparisons=comparisons,
         confusion=confusion(truth, predictions),
-        out_of_scope=_out_of_scope(engine, corpus, predictions),
+        out_of_scope=None if outside is None else out_of_scope(predictions, outside),
         reliability=bins,
     )
 
@@ -189,8 +240,9 @@ def _gates(
     ]
 
 
-def _out_of_scope(engine: Engine, corpus: Path, inside: Predictions) -> OutOfScope | None:
+def _outside(observed: Observed, corpus: Path, config: BundleConfig) -> Predictions | None:
+    """What the model answers to rows that belong to no class; None where the corpus has none."""
     path = corpus / "oos_test.jsonl"
     if not path.is_file() or path.stat().st_size == 0:
         return None
-    return out_of_scope(inside, predict(engine, read_split(corpus, "oos_test").texts))
+    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config)

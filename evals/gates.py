@@ -75,6 +75,13 @@ def on_hardware(found: Sequence[Gate], mismatch: str | None) -> tuple[Gate, ...]
     return (*seen, unmeasured(mismatch))
 
 
+def emulated(found: Sequence[Gate]) -> tuple[Gate, ...]:
+    """The gates as they count where the hardware was emulated: they may fail, and cannot pass."""
+    seen = [gate if gate.verdict is FAIL or gate.name == "canary" else preview(gate) for gate in found]
+    says = "emulated, not measured: it may show that a build fails, not that it passes; run `lading build` for it on "
+    return (*seen, Gate(name="hardware", verdict=INCONCLUSIVE, reason=says + "a machine that matches"))
+
+
 def missing_reference(against: str) -> Gate:
     """No comparison where one is required."""
     return Gate(

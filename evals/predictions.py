@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evals.engines import Engine
-from fleet_manifests import Calibration, DataError, IntegrityError
+from fleet_manifests import BundleConfig, Calibration, DataError, IntegrityError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,14 +47,22 @@ def predict(engine: Engine, texts: Sequence[str]) -> Predictions:
     Raises:
         IntegrityError: the model's output does not fit the labels of its bundle.
     """
-    labels = engine.config.labels
-    logits = np.asarray(engine.logits(texts), dtype=np.float64) if texts else np.empty((0, len(labels)))
-    if logits.shape != (len(texts), len(labels)):
+    logits = engine.logits(texts) if texts else np.empty((0, len(engine.config.labels)))
+    return predictions_of(logits, engine.config)
+
+
+def predictions_of(logits: NDArray[np.floating], config: BundleConfig) -> Predictions:
+    """What a site would make of logits [n, classes].
+
+    Raises:
+        IntegrityError: they do not fit the labels of the bundle.
+    """
+    if logits.ndim != 2 or logits.shape[1] != len(config.labels):
         raise IntegrityError(
-            f"{engine.config.workflow}: expected logits of shape {(len(texts), len(labels))}, found {logits.shape}; "
+            f"{config.workflow}: expected logits of {len(config.labels)} labels, found shape {logits.shape}; "
             "the model and the labels of the bundle do not belong together"
         )
-    return decode(logits, labels, engine.config.calibration)
+    return decode(logits.astype(np.float64), config.labels, config.calibration)
 
 
 def decode(logits: NDArray[np.float64], labels: Sequence[str], calibration: Calibration) -> Predictions:

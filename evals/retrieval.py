@@ -13,18 +13,19 @@ import numpy as np
 from evals import gates
 from evals.accuracy import require_profile
 from evals.calibration import expected_calibration_error, reliability
+from evals.observed import Observed
 from evals.predictions import answered
 from evals.questions import Question, read_questions, read_unanswered
 from evals.ranking import Rankings, compare_rankings, means, per_question
 from evals.scores import proportion
-from evals.searches import RetrievalPolicy, Searched, fit, search_all, sure
+from evals.searches import RetrievalPolicy, Searched, fit_searched, search_vectors, sure
 from fleet_manifests import (
     AccuracyReport,
+    BundleConfig,
     Comparison,
     Gate,
     HardwareProfile,
     Machine,
-    Measurement,
     Metric,
     OutOfScope,
     ReliabilityBin,
@@ -41,6 +42,17 @@ MAX_SLICES = 80
 """Slice values reported; more of them are ids, not slices."""
 
 
+def cases(corpus: Path) -> dict[str, list[str]]:
+    """The texts that a measurement embeds, by split: validation and test questions, answered ones and others.
+
+    Raises:
+        DataError: a split cannot be read.
+    """
+    found = {split: read_questions(corpus, split).questions for split in ("validation", "test")}
+    found |= {split: read_unanswered(corpus, split) for split in ("oos_validation", "oos_test")}
+    return {split: [one.text for one in questions] for split, questions in found.items() if questions}
+
+
 def measure(
     bundle: Path,
     corpus: Path,
@@ -54,22 +66,7 @@ def measure(
     taken: datetime,
     machine: Machine,
 ) -> AccuracyReport:
-    """Measure a retriever bundle on `test.jsonl` and `oos_test.jsonl` of its corpus, in the frozen library.
-
-    Confidence and threshold are those that validation questions choose for this bundle in this library;
-    in the packs that sites get they are chosen anew.
-
-    Args:
-        bundle: folder of the bundle.
-        corpus: folder of the corpus.
-        pack: the frozen library, indexed.
-        documents: the document of each passage, for the slices.
-        profile: what the bundle was built for.
-        bundle_digest: what the report is about.
-        references: rankings of the test questions per reference model.
-        policy: metric, floor, margin and statistics.
-        taken: when.
-        machine: who measures.
+    """Embed the questions of `cases` in this process, and judge what is found with them; see `judge`.
 
     Raises:
         UsageError: the bundle is for another profile.
@@ -80,25 +77,79 @@ def measure(
 
     embedder = load_embedder(bundle)
     require_profile(embedder.config.profile, profile)
-    fitted = fit(pack, embedder, corpus, policy)
-    split, outside = read_questions(corpus, "test"), read_unanswered(corpus, "oos_test")
+    outputs = {split: embedder.embeddings(texts) for split, texts in cases(corpus).items()}
+    return judge(
+        embedder.config,
+        corpus,
+        Observed(outputs, machine, taken),
+        pack=pack,
+        documents=documents,
+        profile=profile,
+        bundle_digest=bundle_digest,
+        references=references,
+        policy=policy,
+    )
+
+
+def judge(
+    config: BundleConfig,
+    corpus: Path,
+    observed: Observed,
+    *,
+    pack: Pack,
+    documents: Mapping[str, str],
+    profile: HardwareProfile,
+    bundle_digest: str,
+    references: Mapping[str, Rankings],
+    policy: RetrievalPolicy,
+) -> AccuracyReport:
+    """The report of the embeddings that a retriever gave for the questions of `cases`, wherever it ran.
+
+    Confidence and threshold are those that validation questions choose for this bundle in this library;
+    in the packs that sites get they are chosen anew.
+
+    Args:
+        config: what the bundle says of itself.
+        corpus: folder of the corpus.
+        observed: embeddings of the questions.
+        pack: the frozen library, indexed.
+        documents: the document of each passage, for the slices.
+        profile: what the bundle was built for.
+        bundle_digest: what the report is about.
+        references: rankings of the test questions per reference model.
+        policy: metric, floor, margin and statistics.
+
+    Raises:
+        UsageError: the bundle is for another profile.
+        DataError: a split cannot be used.
+        IntegrityError: the observations are not of this corpus.
+    """
+    require_profile(config.profile, profile)
+
+    def asked(questions: Sequence[Question], split: str) -> Searched:
+        vectors = observed.of(split, len(questions)) if questions else np.empty((0, config.dimension or 0), np.float32)
+        return search_vectors(pack, vectors, questions)
+
+    chosen_on = read_questions(corpus, "validation").questions
+    outside = read_unanswered(corpus, "oos_validation")
+    fitted = fit_searched(asked(chosen_on, "validation"), asked(outside, "oos_validation"), policy)
+    split, unanswered = read_questions(corpus, "test"), read_unanswered(corpus, "oos_test")
     found = figures(
-        sure(search_all(pack, embedder, split.questions), fitted.relevance),
-        sure(search_all(pack, embedder, outside), fitted.relevance) if outside else None,
+        sure(asked(split.questions, "test"), fitted.relevance),
+        sure(asked(unanswered, "oos_test"), fitted.relevance) if unanswered else None,
         references=references,
         documents=documents,
         threshold=fitted.threshold,
         policy=policy,
     )
-    mismatch = profile.mismatch(machine.host)
-    judged = gates.on_hardware(found.gates, mismatch)
+    judged = observed.judged(found.gates, profile)
     return AccuracyReport(
-        workflow=embedder.config.workflow,
+        workflow=config.workflow,
         profile=profile.name,
         bundle=bundle_digest,
-        taken=taken,
-        measurement=Measurement.MEASURED if mismatch is None else Measurement.ABSENT,
-        machine=machine,
+        taken=observed.taken,
+        measurement=observed.measurement(profile),
+        machine=observed.machine,
         metrics=found.metrics,
         gates=judged,
         verdict=worst(gate.verdict for gate in judged),

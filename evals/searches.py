@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from evals.policy import Policy
-from evals.questions import Question, read_questions, read_unanswered
+from evals.questions import Question
 from evals.ranking import RankingMetric
 from evals.relevance import Fitted, fit_relevance
 from fleet_manifests import ConfigError, Relevance
@@ -69,11 +68,15 @@ def search_all(pack: Pack, embedder: Embedder, questions: Sequence[Question]) ->
     Raises:
         IntegrityError: the retriever gives vectors that are not finite.
     """
+    return search_vectors(pack, embedder.embeddings([question.text for question in questions]), questions)
+
+
+def search_vectors(pack: Pack, vectors: NDArray[np.float32], questions: Sequence[Question]) -> Searched:
+    """The same of embeddings that were made, [questions, dimension]."""
     rankings: dict[str, tuple[str, ...]] = {}
     lexical: dict[str, tuple[str, ...]] = {}
     features, confidence = [], []
-    for question in questions:
-        vector = embedder.embed(question.text).vector
+    for vector, question in zip(vectors, questions, strict=True):
         found = pack.search(vector, question.text)
         ranked = pack.rankings(vector, question.text)
         rankings[question.id], lexical[question.id] = ranked.fused, ranked.lexical
@@ -82,14 +85,8 @@ def search_all(pack: Pack, embedder: Embedder, questions: Sequence[Question]) ->
     return Searched(tuple(questions), rankings, tuple(features), np.array(confidence, dtype=np.float64), lexical)
 
 
-def fit(pack: Pack, embedder: Embedder, corpus: Path, policy: RetrievalPolicy) -> Fitted:
-    """How sure a search may be, as the validation questions of a corpus say."""
-    asked = search_all(pack, embedder, read_questions(corpus, "validation").questions)
-    return fit_searched(asked, search_all(pack, embedder, read_unanswered(corpus, "oos_validation")), policy)
-
-
 def fit_searched(asked: Searched, outside: Searched, policy: RetrievalPolicy) -> Fitted:
-    """The same of searches that were made."""
+    """How sure a search may be, as searches of validation questions say, answered ones and others."""
     right = np.concatenate([asked.right, np.zeros(len(outside.questions), dtype=bool)])
     return fit_relevance(
         [*asked.features, *outside.features],

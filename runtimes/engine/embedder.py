@@ -65,6 +65,9 @@ class Embedder(Loaded):
             found[row] = self._run(self._encode(text)[0])
         return found
 
+    outputs = embeddings
+    """What the graph gives for each text, whatever the task."""
+
     def smoke(self) -> list[str]:
         """Run the bundle's own cases; what differs, one sentence each, without their texts. Empty when all is well.
 

@@ -73,6 +73,9 @@ class Engine(Loaded):
         rows = [self._run(self._encode(text)[0]) for text in texts]
         return np.stack(rows) if rows else np.empty((0, len(self.config.labels)), np.float32)
 
+    outputs = logits
+    """What the graph gives for each text, whatever the task."""
+
     def smoke(self) -> list[str]:
         """Run the bundle's own cases; what differs, one sentence each, without their texts. Empty when all is well.
 

@@ -194,7 +194,7 @@ def test_what_cannot_be_measured_is_refused(case: Any, measured: Any, profile: H
 def test_labels_that_do_not_fit_the_model_are_refused(case: Any, measured: Any) -> None:
     made = case(n=10)
     made.engine.scores = {text: [0.0, 1.0] for text in made.engine.scores}
-    with pytest.raises(IntegrityError, match=r"expected logits of shape \(10, 3\), found \(10, 2\)"):
+    with pytest.raises(IntegrityError, match=r"expected logits of 3 labels, found shape \(10, 2\)"):
         measured(made)
 
 
