@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evals.predictions import NO_ANSWER, Predictions
-from evals.statistics import mcnemar
+from evals.statistics import items_needed, mcnemar, powered
 from fleet_manifests import Comparison, Gate, LatencyObjective, Metric, Verdict
 
 NOT_INFERIOR_TO = ("unquantized", "champion", "reference")
@@ -30,15 +30,40 @@ def non_inferior(comparison: Comparison, *, margin: float) -> Gate:
     elif found.high < -margin:
         verdict, says = FAIL, f"loses more than the margin of {margin:.3f}"
     else:
-        seen = found.difference - found.low
         verdict = INCONCLUSIVE
-        says = f"may lose more than the margin of {margin:.3f}; these rows tell losses from {seen:.3f} on, add rows"
+        says = f"may lose more than the margin of {margin:.3f}; {_too_few(found, margin)}"
     return Gate(
         name=f"non_inferior/{found.against}",
         verdict=verdict,
         observed=found.low,
         required=-margin,
         reason=f"{_pair(found)}: {says}",
+    )
+
+
+def _too_few(found: Comparison, margin: float) -> str:
+    """What it would take to decide."""
+    known = powered(found, margin)
+    return (
+        f"{found.n} items show losses from {known.detectable:.3f} on, and a model that loses nothing would pass with "
+        f"probability {known.power:.2f}: about {items_needed(found, margin):,} items are needed"
+    )
+
+
+def robust(comparison: Comparison, *, margin: float) -> Gate:
+    """Whether a model loses on disturbed texts what it does not lose on clean ones.
+
+    A guard against collapse: it fails where a loss of more than the margin is shown, and passes else.
+    """
+    found = comparison
+    fails = found.high < -margin
+    says = f"loses more than the margin of {margin:.3f}" if fails else "no loss beyond the margin is shown"
+    return Gate(
+        name="robustness",
+        verdict=FAIL if fails else PASS,
+        observed=found.high,
+        required=-margin,
+        reason=f"on disturbed texts, {_pair(found)}: {says}",
     )
 
 
@@ -52,7 +77,7 @@ def no_worse(comparison: Comparison) -> Gate:
         verdict=FAIL if fails else PASS,
         observed=found.high,
         required=0.0,
-        reason=f"{_pair(found)}, exact McNemar p = {mcnemar(found.lost, found.gained):.3g}: {says}",
+        reason=f"{_pair(found)}, mid-p McNemar p = {mcnemar(found.lost, found.gained):.3g}: {says}",
     )
 
 

@@ -108,3 +108,23 @@ def encode(names: Sequence[str], labels: Sequence[str], *, strict: str | None = 
             f"{f' (nor are {len(unknown) - 1} others)' if len(unknown) > 1 else ''}; rebuild the model or the split"
         )
     return codes
+
+
+def aligned(name: str, given: Sequence[str], truth: NDArray[np.intp], labels: Sequence[str]) -> NDArray[np.intp]:
+    """The answers of another model as codes; a label that this build does not have is wrong.
+
+    Args:
+        name: the other model.
+        given: its labels, one per row.
+        truth: the rows.
+        labels: the classes of this build.
+
+    Raises:
+        DataError: it answered other rows.
+    """
+    if len(given) != len(truth):
+        raise DataError(
+            f"reference {name}: expected {len(truth)} predictions, one per row, found {len(given)}; "
+            "predict the same split again"
+        )
+    return encode(given, labels)

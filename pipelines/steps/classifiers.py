@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,20 +25,23 @@ SMOKE_ROWS = 200
 
 
 def reference(project: Project, workflow: str) -> Entry:
-    """What the unquantized model answers on validation and test, through the engine."""
+    """What the unquantized model answers on validation and test, and to the disturbed texts, through the engine."""
     model = project.store.latest("onnx_model", workflow)
     corpus = project.store.latest("corpus", workflow)
     step = Step(
         name="unquantized",
         inputs={"onnx_model": model.digest, "corpus": corpus.digest},
         parameters={},
-        code=("runtimes.engine", "pipelines.steps.classifiers"),
+        code=("evals", "runtimes.engine", "pipelines.steps.classifiers"),
         libraries=ENGINE_LIBRARIES,
     )
 
     def work(out: Path) -> None:
+        from evals.accuracy import cases
+
         engine = _engine(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
-        found = {split: _labels(engine, corpus.path, split) for split in ("validation", "test")}
+        texts = {"validation": [row["text"] for row in rows(corpus.path, "validation")], **cases(corpus.path)}
+        found = {split: _labels(engine, some) for split, some in texts.items() if not split.startswith("oos_")}
         (out / "predictions.json").write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)
@@ -115,7 +119,6 @@ def _engine(folder: Path, config: BundleConfig) -> Engine:
     return load_parts(folder, config)
 
 
-def _labels(engine: Engine, corpus: Path, split: str) -> list[str]:
-    """The predicted label of each row of a split."""
-    logits = engine.logits([row["text"] for row in rows(corpus, split)])
-    return [engine.config.labels[index] for index in logits.argmax(axis=1)]
+def _labels(engine: Engine, texts: Sequence[str]) -> list[str]:
+    """The predicted label of each text."""
+    return [engine.config.labels[index] for index in engine.logits(texts).argmax(axis=1)]

@@ -40,6 +40,7 @@ PAGE = "report.html"
 def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry:
     """Accuracy on the test split, against the unquantized model and the baselines."""
     from evals import accuracy, retrieval
+    from evals.robustness import DISTURBED
     from runtimes.engine.host import machine
 
     name = bundle_name(workflow, profile_name)
@@ -69,6 +70,7 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
             "bundle_digest": sha256_of(built.path / "manifest.json"),
             "references": {model: found["test"] for model, found in fitted.items()},
             "policy": policy,
+            "on_disturbed": fitted["unquantized"][DISTURBED],
             "taken": now(),
             "machine": here,
         }

@@ -89,6 +89,8 @@ def report(project: Project, workflow: str, profile_name: str, site_class: str) 
             comparisons=found.comparisons,
             out_of_scope=found.out_of_scope,
             reliability=found.reliability,
+            risk=found.risk,
+            slices=found.slices,
             lost=lost,
         )
         write_report(project, report, profile, out)

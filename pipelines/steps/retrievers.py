@@ -67,6 +67,8 @@ def reference(project: Project, workflow: str) -> Entry:
 
     def work(out: Path) -> None:
         from evals.questions import read_questions
+        from evals.retrieval import disturbed_questions
+        from evals.robustness import DISTURBED
 
         passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
         embedder = unquantized(project, workflow)
@@ -84,7 +86,8 @@ def reference(project: Project, workflow: str) -> Entry:
         pack = write_index(out / INDEX, passages, vectors, config)
         fusion = fused(pack, embedder, questions["validation"])
         pack = configure(out / INDEX, config.model_copy(update={"fusion": fusion}))
-        found = {split: rankings(pack, embedder, some) for split, some in questions.items()}
+        asked = {**questions, DISTURBED: disturbed_questions(questions["test"])}
+        found = {split: rankings(pack, embedder, some) for split, some in asked.items()}
         (out / RANKINGS).write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)

@@ -65,7 +65,7 @@ def test_a_good_model_passes_and_the_report_survives_the_wire(case: Any, measure
 def test_the_report_holds_what_a_person_judges_by(case: Any, measured: Any) -> None:
     report = measured(case(n=600, outside=40))
     names = {metric.name for metric in report.metrics}
-    assert {"macro_f1", "ece", "coverage", "precision_answered", "f1/late", "accuracy/style=typed"} <= names
+    assert {"macro_f1", "ece", "coverage", "precision_answered", "f1/late", "aurc", "accuracy/disturbed"} <= names
     assert sum(map(sum, report.confusion.counts)) == 600
     assert report.confusion.labels == ("damaged", "late", "missing")
     assert sum(item.n for item in report.reliability) == 600
@@ -193,7 +193,7 @@ def test_what_cannot_be_measured_is_refused(case: Any, measured: Any, profile: H
 
 def test_labels_that_do_not_fit_the_model_are_refused(case: Any, measured: Any) -> None:
     made = case(n=10)
-    made.engine.scores = {text: [0.0, 1.0] for text in made.engine.scores}
+    made.engine.logits = lambda texts: np.zeros((len(texts), 2), np.float32)
     with pytest.raises(IntegrityError, match=r"expected logits of 3 labels, found shape \(10, 2\)"):
         measured(made)
 
