@@ -185,6 +185,10 @@ class Report(Wire):
     metrics: tuple[Metric, ...]
     gates: tuple[Gate, ...]
     verdict: Verdict
+    site: Name | None = None
+    """The site whose device measured; None: the factory did."""
+    receipt: Digest | None = None
+    """The receipt that the device signed, and of which this report was made."""
 
     @property
     def subject(self) -> str:

@@ -66,7 +66,8 @@ class Job(Wire):
 class Outcome(Wire):
     """What was measured, or why not."""
 
-    failure: Literal["", "memory", "integrity", "data"] = ""
+    failure: Literal["", "memory", "time", "integrity", "data"] = ""
+    """`time`: it did not come to an end and was killed, as the process that started it says."""
     message: str = ""
     load_ms: float = 0.0
     """Importing the engine and loading the bundle."""
