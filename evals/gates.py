@@ -261,6 +261,15 @@ def steady(drift: float, limit: float, attempts: int, *, headroom: float) -> Gat
     )
 
 
+def invalid() -> Gate:
+    """LoadGen itself does not take the run for a valid one."""
+    return Gate(
+        name="loadgen",
+        verdict=INCONCLUSIVE,
+        reason="LoadGen says that the run is not valid: too short, or too few queries; measure again",
+    )
+
+
 def at_most(metric: Metric, limit: float, *, name: str, what: str) -> Gate:
     """Whether a measured amount stays within its budget."""
     passes = metric.value <= limit

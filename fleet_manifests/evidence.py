@@ -48,6 +48,8 @@ class Machine(Wire):
     kernel: str = "unknown"
     python: str = "unknown"
     onnxruntime: str = "unknown"
+    build: str = "unknown"
+    """How that onnxruntime was built: its source and options."""
 
 
 class Metric(Wire):
@@ -239,6 +241,10 @@ class LatencyReport(Report):
     cores: int
     samples_ms: tuple[float, ...] = ()
     """Latencies of the measured queries in milliseconds, in order, for the plot."""
+    loadgen: str | None = None
+    """Version of the MLPerf LoadGen that issued the queries."""
+    memory_held: Literal["cgroup", "rlimit"] | None = None
+    """What held the measuring process to its memory."""
 
 
 class KnowledgeReport(Answered):

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -50,7 +51,9 @@ def latency_job(bundle: Path, profile: HardwareProfile, texts: Sequence[str], se
         texts=sampled(texts),
         tokens=profile.latency.tokens,
         queries=QUERIES[profile.latency.percentile],
+        percentile=profile.latency.percentile,
         seconds=seconds,
+        memory_mb=profile.memory_mb,
     )
 
 
@@ -105,7 +108,8 @@ def once(job: Job, worker: Sequence[str], timeout: float) -> Outcome:
         IntegrityError, DataError, LadingError: as `latency`.
     """
     try:
-        done = _run(worker, dump(job), timeout)
+        started = time.clock_gettime(time.CLOCK_MONOTONIC)
+        done = _run(worker, dump(job.model_copy(update={"started": started})), timeout)
     except subprocess.TimeoutExpired:
         said = f"the measuring process did not finish in {timeout:g} s and was killed"
         return Outcome(failure="time", message=said)
