@@ -187,8 +187,10 @@ def run(emulator: Emulator, module: str, inputs: Sequence[bytes], *, timeout: fl
         LadingError: one failed, was killed or did not finish; then none goes on.
     """
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(inputs)) as pool:
-        processes = [_start(emulator, module, raw, Path(folder) / str(place)) for place, raw in enumerate(inputs)]
+        processes: list[subprocess.Popen[bytes]] = []
         try:
+            for place, raw in enumerate(inputs):
+                processes.append(_start(emulator, module, raw, Path(folder) / str(place)))
             waiting = [
                 pool.submit(_finish, process, Path(folder) / str(place), emulator.model, timeout)
                 for place, process in enumerate(processes)
@@ -212,15 +214,13 @@ def _start(emulator: Emulator, module: str, raw: bytes, folder: Path) -> subproc
     paths = [code, emulator.environment.get("PYTHONPATH") or os.environ.get("PYTHONPATH", "")]
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     path = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
+    environment = {**kept, **emulator.environment, **single, **path}
+    command = [*emulator.python, "-m", module]
     with (folder / "in").open("rb") as reads, (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        return subprocess.Popen(
-            [*emulator.python, "-m", module],
-            stdin=reads,
-            stdout=out,
-            stderr=err,
-            cwd=folder,
-            env={**kept, **emulator.environment, **single, **path},
-        )
+        try:
+            return subprocess.Popen(command, stdin=reads, stdout=out, stderr=err, cwd=folder, env=environment)
+        except OSError as exc:
+            raise LadingError(f"{emulator.model}: {command[0]} cannot be run: {exc.strerror}") from exc
 
 
 def _finish(process: subprocess.Popen[bytes], folder: Path, model: str, timeout: float) -> bytes:
