@@ -95,7 +95,7 @@ def _arm(search: str | None, root: str) -> Emulator | Missing:
     if not root:
         return Missing(f"{isa.value}: {ARM64_ROOT} is not set; name a folder with it and run `make arm64-root`")
     folder = Path(root).resolve()
-    interpreters = sorted((folder / "usr/bin").glob("python3.[0-9]*"))
+    interpreters = sorted((folder / "usr/bin").glob("python3.[0-9]*[0-9]"))
     if not interpreters or not (folder / PACKAGES).is_dir():
         return Missing(f"{isa.value}: {folder}: expected an Arm Python with its packages; run `make arm64-root`")
     command = (program, "-cpu", ARM_CORE, "-L", str(folder), str(interpreters[-1]))
