@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import evals
-from fleet_manifests import HostFacts, IsaClass, LadingError, Machine, RefusedError, parse
+from fleet_manifests import HostFacts, IntegrityError, IsaClass, LadingError, Machine, RefusedError, parse
 from runtimes.measure.outputs import job, unpack
 
 if TYPE_CHECKING:
@@ -171,12 +171,12 @@ def outputs(
             zip(run(emulator, "runtimes.measure.outputs", jobs, timeout=allowed), shares, strict=True)
         )
     ]
-    found = {}
-    for split, some in texts.items():
-        width = max(part[split].shape[1] for part in parts)
-        found[split] = np.empty((len(some), width), np.float32)
-        for place, part in enumerate(parts):
-            found[split][place::count] = part[split]
+    if len(widths := {rows.shape[1] for part in parts for rows in part.values()}) > 1:
+        raise IntegrityError(f"{emulator.model}: expected outputs of one width, found {sorted(widths)}")
+    found = {split: np.empty((len(some), *widths), np.float32) for split, some in texts.items()}
+    for place, part in enumerate(parts):
+        for split, rows in part.items():
+            found[split][place::count] = rows
     return found
 
 
