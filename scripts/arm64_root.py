@@ -22,7 +22,7 @@ PYTHON = (
     "typing-inspection", "typing_extensions",
 )  # fmt: skip
 """What `runtimes.measure` imports."""
-PLATFORMS = tuple(f"manylinux_2_{glibc}_aarch64" for glibc in range(36, 16, -1)) + ("manylinux2014_aarch64",)
+PLATFORMS = (*(f"manylinux_2_{glibc}_aarch64" for glibc in range(36, 16, -1)), "manylinux2014_aarch64")
 CPUINFO = """\
 processor	: 0
 BogoMIPS	: 50.00

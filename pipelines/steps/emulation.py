@@ -124,8 +124,7 @@ def says(report: AccuracyReport) -> str:
     why = "; ".join(f"{gate.name}: {gate.reason}" for gate in failed)
     against = next((one for one in report.comparisons if one.against == "unquantized"), None)
     figure = f"; {against.metric} {against.ours:.3f}, unquantized {against.theirs:.3f}" if against else ""
-    n = report.split.n if report.split else 0
-    return f"{report.machine.host.cpu_model}, {n} items: {why or 'nothing fails'}{figure}"
+    return f"{report.machine.host.cpu_model}, {report.split.n} items: {why or 'nothing fails'}{figure}"
 
 
 def _cases(sampled: Path, retrieves: bool) -> Mapping[str, list[str]]:

@@ -137,7 +137,9 @@ def test_sums_saturate_as_they_do_on_that_processor(tmp_path: Path, config: Bund
     for full in (127, 64):
         bundle = tiny(tmp_path / f"full-{full}", config, there.isa, full)
         exact = exact_logits(bundle, TEXTS)
-        off.append(np.abs(emulation.outputs(there, bundle, {"test": TEXTS})["test"] - exact).max() / np.abs(exact).max())
+        off.append(
+            np.abs(emulation.outputs(there, bundle, {"test": TEXTS})["test"] - exact).max() / np.abs(exact).max()
+        )
     assert off[0] > 0.05 > 0.001 > off[1]
 
 
