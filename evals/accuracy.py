@@ -41,6 +41,8 @@ from fleet_manifests import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from runtimes.engine.confidence import Confidence
+
 UNQUANTIZED = "unquantized"
 
 
@@ -111,6 +113,7 @@ def measure(
     outputs = {split: engine.logits(texts) for split, texts in cases(corpus).items()}
     return judge(
         engine.config,
+        engine.confidence,
         corpus,
         Observed(outputs, machine or this_machine(), taken),
         profile=profile,
@@ -123,6 +126,7 @@ def measure(
 
 def judge(
     config: BundleConfig,
+    confidence: Confidence,
     corpus: Path,
     observed: Observed,
     *,
@@ -136,6 +140,7 @@ def judge(
 
     Args:
         config: what the bundle says of itself.
+        confidence: how sure it is of logits: `runtimes.engine.load_confidence` of its folder.
         corpus: folder of the corpus.
         observed: logits of `test`, and of `oos_test` where the corpus has one.
         profile: what the bundle was built for.
@@ -153,13 +158,13 @@ def judge(
     require_profile(config.profile, profile)
     split = read_split(corpus, "test")
     truth = _truth(corpus, split, config.labels)
-    predictions = predictions_of(observed.of("test", split.ref.n), config)
-    outside = _outside(observed, corpus, config)
+    predictions = predictions_of(observed.of("test", split.ref.n), config, confidence)
+    outside = _outside(observed, corpus, config, confidence)
     correct = predictions.codes == truth
     codes = {name: aligned(name, given, truth, config.labels) for name, given in sorted(references.items())}
 
     comparisons = tuple(_comparisons(truth, predictions, codes, policy))
-    robust = robustness(observed, split, truth, config, on_disturbed, policy)
+    robust = robustness(observed, split, truth, config, confidence, on_disturbed, policy)
     bins = reliability(predictions.confidence, correct)
     metrics = (
         *scores(truth, predictions, confidence=policy.confidence, resamples=policy.resamples, seed=policy.seed),
@@ -276,9 +281,9 @@ def _gates(
     ]
 
 
-def _outside(observed: Observed, corpus: Path, config: BundleConfig) -> Predictions | None:
+def _outside(observed: Observed, corpus: Path, config: BundleConfig, confidence: Confidence) -> Predictions | None:
     """What the model answers to rows that belong to no class; None where the corpus has none."""
     path = corpus / "oos_test.jsonl"
     if not path.is_file() or path.stat().st_size == 0:
         return None
-    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config)
+    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config, confidence)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evals.calibration import Calibrated
     from evals.questions import Question
     from quantize.search import Score
     from runtimes.engine import Embedder
@@ -222,9 +223,11 @@ class Trial:
         gate = non_inferior(found, margin=gates.margin)
         return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
 
-    def calibration(self) -> Calibration:
+    def calibrated(self) -> Calibrated:
         """Nothing of a bundle: how sure a search is depends on the library, and is chosen for each pack."""
-        return Calibration()
+        from evals.calibration import Calibrated
+
+        return Calibrated(Calibration())
 
 
 def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
