@@ -26,6 +26,7 @@ from pipelines.steps import retrievers
 from pipelines.steps.configs import ENGINE_LIBRARIES, resolved_profile
 from pipelines.steps.evidence import accuracy_policy, read_accuracy, read_json, retrieval_policy, write_report
 from pipelines.store import Entry, Step
+from training.compute import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +101,7 @@ def emulated_accuracy_report(project: Project, workflow: str, profile_name: str)
                 given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
                 passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
                 given["documents"] = retrievers.documents_of(passages)
-            found = emulation.outputs(emulator, built.path / name, texts)
+            found = emulation.outputs(emulator, built.path / name, texts, workers=usable_cores())
             report = _judged(built.path / name, sampled, found, there, given, retrieves)
         write_report(project, report, profile, out)
 
@@ -150,8 +151,10 @@ def _judged(
     """The report of what the emulated processes gave."""
     from evals import accuracy, retrieval
     from evals.observed import Observed
+    from runtimes.engine import load_confidence
 
     config = parse(BundleConfig, (bundle / BUNDLE_FILE).read_bytes(), where=BUNDLE_FILE)
     observed = Observed(outputs, there, now(), emulated=True)
-    judge = retrieval.judge if retrieves else accuracy.judge
-    return judge(config, sampled, observed, **given)
+    if retrieves:
+        return retrieval.judge(config, sampled, observed, **given)
+    return accuracy.judge(config, load_confidence(bundle, config), sampled, observed, **given)

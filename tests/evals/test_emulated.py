@@ -13,6 +13,7 @@ from evals import accuracy, emulation
 from evals.emulation import Emulator, Missing
 from evals.observed import Observed
 from fleet_manifests import BundleConfig, HardwareProfile, IsaClass, Measurement, Verdict, dump
+from runtimes.engine import Confidence
 from runtimes.measure.outputs import outputs
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -119,6 +120,7 @@ def test_a_bundle_answers_the_same_each_time_and_however_shared_out(
     (corpus / "test.jsonl").write_text("".join(lines))
     report = accuracy.judge(
         config.model_copy(update={"labels": LABELS, "isa": there.isa}),
+        Confidence(config.calibration),
         corpus,
         Observed({"test": found[0]}, emulation.machine(there), datetime(2026, 1, 2, tzinfo=UTC), emulated=True),
         profile=profile.model_copy(update={"isa": there.isa}),
