@@ -26,7 +26,6 @@ from pipelines.steps import retrievers
 from pipelines.steps.configs import ENGINE_LIBRARIES, resolved_profile
 from pipelines.steps.evidence import accuracy_policy, read_accuracy, read_json, retrieval_policy, write_report
 from pipelines.store import Entry, Step
-from training.compute import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +100,7 @@ def emulated_accuracy_report(project: Project, workflow: str, profile_name: str)
                 given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
                 passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
                 given["documents"] = retrievers.documents_of(passages)
-            found = emulation.outputs(emulator, built.path / name, texts, workers=usable_cores())
+            found = emulation.outputs(emulator, built.path / name, texts)
             report = _judged(built.path / name, sampled, found, there, given, retrieves)
         write_report(project, report, profile, out)
 
