@@ -86,6 +86,7 @@ def measure(
     policy: AccuracyPolicy,
     taken: datetime,
     on_disturbed: Sequence[str] | None = None,
+    more: Sequence[Gate] = (),
     engine: Engine | None = None,
     machine: Machine | None = None,
 ) -> AccuracyReport:
@@ -100,6 +101,7 @@ def measure(
         policy: metric, floor, margin and statistics.
         taken: when.
         on_disturbed: see `judge`.
+        more: see `judge`.
         engine: a loaded bundle; None loads it.
         machine: who measures; None asks the machine.
 
@@ -121,6 +123,7 @@ def measure(
         references=references,
         policy=policy,
         on_disturbed=on_disturbed,
+        more=more,
     )
 
 
@@ -135,6 +138,7 @@ def judge(
     references: Mapping[str, Sequence[str]],
     policy: AccuracyPolicy,
     on_disturbed: Sequence[str] | None = None,
+    more: Sequence[Gate] = (),
 ) -> AccuracyReport:
     """The report of what a classifier gave for the texts of `cases`, wherever it ran.
 
@@ -149,6 +153,7 @@ def judge(
             Those of `gates.NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
         policy: metric, floor, margin and statistics.
         on_disturbed: what the unquantized model answers to the disturbed texts; None: it was not asked.
+        more: gates that were decided elsewhere.
 
     Raises:
         UsageError: the bundle is for another profile.
@@ -173,7 +178,7 @@ def judge(
         *robust.metrics,
     )
     found = _gates(truth, predictions, metrics, comparisons, policy, config.calibration.target_precision)
-    judged = observed.judged([*found, *robust.gates], profile)
+    judged = observed.judged([*found, *robust.gates, *more], profile)
     return AccuracyReport(
         workflow=config.workflow,
         profile=profile.name,

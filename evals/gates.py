@@ -116,6 +116,38 @@ def missing_reference(against: str) -> Gate:
     )
 
 
+SMALLER = 0.98
+"""What a bundle's size must be of the champion's to be worth the exchange."""
+
+
+def succeeds(comparison: Comparison, size: float, champions_size: float) -> Gate:
+    """Whether a build is a reason to exchange the champion: better on validation, or smaller.
+
+    That it loses nothing is for `non_inferior` to say, on the test split.
+
+    Args:
+        comparison: the paired difference to the champion, on validation.
+        size: of the build's bundle, MB.
+        champions_size: of the champion's, MB.
+    """
+    found = comparison
+    sizes = f"{size:.1f} MB against {champions_size:.1f} MB"
+    if found.difference > 0:
+        verdict, says = PASS, "better on validation"
+    elif size <= SMALLER * champions_size:
+        verdict, says = PASS, "smaller"
+    else:
+        verdict, says = INCONCLUSIVE, "neither better nor smaller: the champion stays"
+    return Gate(
+        name="succession",
+        verdict=verdict,
+        observed=found.difference,
+        required=0.0,
+        reason=f"{found.metric} on validation {found.ours:.4f} against {found.theirs:.4f} of the champion "
+        f"(n = {found.n}), {sizes}: {says}",
+    )
+
+
 def floor(metric: Metric, required: float) -> Gate:
     """Whether a metric reaches the workflow's absolute floor."""
     passes = metric.value >= required

@@ -28,7 +28,7 @@ What is published is static files that any TUF client can verify from `metadata/
 """
 
 from release.attest import attest, verify_evidence
-from release.bundles import assemble, open_bundle
+from release.bundles import assemble, open_bundle, unpack
 from release.keys import Keys, SigningKey
 from release.packs import assemble_pack, open_pack_folder
 from release.policy import Expiry, Policy
@@ -58,5 +58,6 @@ __all__ = [
     "open_bundle",
     "open_pack_folder",
     "sign_bundle",
+    "unpack",
     "verify_evidence",
 ]

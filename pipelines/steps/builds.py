@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("model.onnx", WORD_EMBEDDINGS)
 BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
+VALIDATION = "validation.json"
+"""What a build answers to the validation rows."""
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.builds",
     "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
@@ -70,6 +72,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
         )
         found.require()
         _keep(found, trial.calibrated(), out)
+        (out / VALIDATION).write_text(json.dumps(trial.answers))
 
     return project.store.keep(bundle_name(workflow, profile_name), step, work)
 

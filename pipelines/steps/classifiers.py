@@ -65,6 +65,8 @@ class Trial:
         self._engine: Engine | None = None
         self._logits: np.ndarray | None = None
         self._labels: tuple[str, ...] = ()
+        self.answers: list[str] = []
+        """What the last build answered to the validation rows."""
 
     def evaluate(self, folder: Path) -> Score:
         """Non-inferiority to the unquantized model, paired; few rows may leave it open, the test split decides."""
@@ -79,6 +81,7 @@ class Trial:
         self._logits = engine.logits([row["text"] for row in self._rows])
         truth = encode([row["label"] for row in self._rows], self._labels)
         ours = self._logits.argmax(axis=1)
+        self.answers = [self._labels[place] for place in ours]
         found = compare(
             truth,
             ours,
