@@ -32,6 +32,9 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 WorkflowsOption = Annotated[list[str] | None, typer.Option("--workflow", "-w", help="Only this workflow; repeatable.")]
 ProfilesOption = Annotated[list[str] | None, typer.Option("--profile", "-p", help="Only this profile; repeatable.")]
+EmulateOption = Annotated[
+    bool, typer.Option("--emulate", help="Accuracy on emulated processors too, where QEMU is installed. Takes minutes.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -71,6 +74,7 @@ def build(
     project: ProjectOption = None,
     workflow: WorkflowsOption = None,
     profile: ProfilesOption = None,
+    emulate: EmulateOption = False,
     json: JsonOption = False,
 ) -> None:
     """Extract, train, quantize, sign and measure; offer what did not fail as candidates.
@@ -80,12 +84,15 @@ def build(
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
     found = _project("build", project)
-    from pipelines.cli.runs import execute, locked, plan, quiet_libraries
+    from pipelines.cli.runs import execute, locked, not_emulated, plan, quiet_libraries
     from pipelines.steps.outcomes import outcomes
 
     quiet_libraries()
 
-    runs = plan(found, workflow or (), profile or ())
+    runs = plan(found, workflow or (), profile or (), emulate=emulate)
+    if emulate:
+        for name, reason in not_emulated(found, [one.profile for one in runs if one.profile]).items():
+            typer.echo(f"{name}: not emulated: {reason}", err=True)
     with locked(found), output.progress(len(runs), quiet=json) as said:
         execute(found, runs, lambda number, run: said(number, run.title))
     results = outcomes(found, workflow or (), profile or ())

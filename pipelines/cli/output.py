@@ -80,6 +80,7 @@ def builds(found: Sequence[Outcome]) -> RenderableType:
     rows = [(o.workflow, o.profile, o.recipe, o.verdict, *_figures(o)) for o in found]
     head = ["workflow", "profile", "recipe", "verdict", "metric", "p99 ms", "MB", "bundle"]
     reasons = [Text(f"{o.workflow} x {o.profile}: {reason}") for o in found for reason in o.reasons]
+    reasons += [Text(f"{o.workflow} x {o.profile}: emulated: {o.emulated}") for o in found if o.emulated]
     made = [pack for outcome in found for pack in outcome.packs]
     return Group(table("builds", head, rows), *reasons, *([packs(made)] if made else []))
 

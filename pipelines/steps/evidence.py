@@ -70,7 +70,7 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
 
     def work(out: Path) -> None:
         told = "rankings" if retrieves else "predictions"
-        fitted = {"unquantized": _json(unquantized, told), **_json(baselines, told)}
+        fitted = {"unquantized": read_json(unquantized, told), **read_json(baselines, told)}
         answered = {role: predecessors.answers(project, workflow, ref) for role, ref in earlier.items()}
         fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
         given: dict[str, Any] = {
@@ -171,7 +171,7 @@ def accuracy_policy(project: Project, workflow: str) -> AccuracyPolicy:
     )
 
 
-def _json(entry: Entry, name: str) -> Any:
+def read_json(entry: Entry, name: str) -> Any:
     """Predictions or rankings by split, or by model and split."""
     return json.loads((entry.path / f"{name}.json").read_text())
 

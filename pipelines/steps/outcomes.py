@@ -24,6 +24,7 @@ from fleet_manifests import (
 from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from pipelines.project.load import Project
+from pipelines.steps import emulation
 from pipelines.steps.evidence import PAGE, read_accuracy, read_knowledge, read_latency
 from pipelines.steps.packs import site_classes
 from pipelines.steps.release import ChannelState, channels
@@ -58,6 +59,8 @@ class Outcome(Wire):
     bundle: Digest
     paths: dict[str, str]
     """Where bundle and reports are."""
+    emulated: str | None = None
+    """What accuracy on the emulated processor of the profile was, in a sentence."""
     packs: tuple[PackOutcome, ...] = ()
     """Knowledge packs bound to this bundle, of a retriever."""
 
@@ -141,13 +144,16 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
     digest = sha256_of(bundle.path / "manifest.json")
     if {accuracy.bundle, latency.bundle} != {digest}:
         raise RefusedError(f"{name}: its evidence is about an older bundle; materialize the reports again")
+    emulated = emulation.latest(project, workflow, profile)
+    failed = [Verdict.FAIL] if emulated and emulated.verdict is Verdict.FAIL else []
     gates = (*accuracy.gates, *latency.gates)
     return Outcome(
         workflow=workflow,
         profile=profile,
         recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
-        verdict=worst((accuracy.verdict, latency.verdict)),
+        verdict=worst((accuracy.verdict, latency.verdict, *failed)),
         reasons=_reasons(gates),
+        emulated=emulation.says(emulated) if emulated else None,
         metrics=(*accuracy.metrics, *latency.metrics),
         bundle=digest,
         packs=_packs(project, workflow, profile),
