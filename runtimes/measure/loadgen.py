@@ -8,6 +8,7 @@ its own percentile and early-stopping estimate come back for comparison.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from fleet_manifests import MissingExtraError
 Query = Callable[[str], object]
 DETAIL = "detail.txt"
 ENTRY = ":::MLLOG "
+DISCARDED = re.compile(r"Would discard (\d+) highest latency queries")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Stream:
     """LoadGen's percentile of its own latencies."""
     estimate_ms: float | None
     """LoadGen's early-stopping estimate: the percentile is below it at 99 % confidence; None: too few queries."""
+    discarded: int | None
+    """How many of the highest latencies LoadGen leaves above its estimate."""
     valid: bool
     """LoadGen's verdict on duration, number of queries and early stopping."""
 
@@ -58,10 +62,12 @@ def single_stream(query: Query, texts: Sequence[str], *, percentile: int, querie
     took: list[float] = []
     said = _run(lg, settings, query, texts, took)
     estimate = said.get("early_stopping_latency_ss", 0)
+    discarded = DISCARDED.search(said.get("early_stopping_result", ""))
     return Stream(
         latencies_ms=tuple(took),
         percentile_ms=said[f"result_{percentile:.2f}_percentile_latency_ns"] / 1e6,
         estimate_ms=estimate / 1e6 if estimate else None,
+        discarded=int(discarded.group(1)) if discarded else None,
         valid=said["result_validity"] == "VALID",
     )
 
