@@ -1,0 +1,146 @@
+"""Every candidate of a workflow at one look: how good, how fast, how large, and which ones nothing else beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evals import plots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A build that was measured, or a recipe that was tried."""
+
+    name: str
+    metric: float
+    size_mb: float
+    latency_ms: float | None = None
+    """Median on the workload; None: it was never timed."""
+    low: float | None = None
+    """Interval of the metric."""
+    high: float | None = None
+    measured: bool = True
+    """Whether it was timed on hardware of its profile."""
+    chosen: bool = False
+    """Whether it is the one that the page is about."""
+
+
+def front(points: Sequence[Sequence[float]]) -> list[bool]:
+    """Which points are on the Pareto front: no other is as good in everything and better in something.
+
+    Args:
+        points: figures of each point, all of the same length; lower is better in all of them.
+    """
+    return [not any(_beats(other, point) for other in points) for point in points]
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def on_front(candidates: Sequence[Candidate]) -> list[bool]:
+    """The front among candidates that were timed (metric, latency, size), and among the others (metric, size)."""
+    places: dict[bool, list[int]] = {True: [], False: []}
+    for place, one in enumerate(candidates):
+        places[one.latency_ms is not None].append(place)
+    found = [False] * len(candidates)
+    for group in places.values():
+        points = [(-one.metric, one.size_mb, one.latency_ms or 0.0) for one in (candidates[place] for place in group)]
+        for place, kept in zip(group, front(points), strict=True):
+            found[place] = kept
+    return found
+
+
+def plot(candidates: Sequence[Candidate], metric: str, references: Mapping[str, float] | None = None) -> bytes:
+    """The metric against median latency, and against size for those that were never timed. PNG.
+
+    Args:
+        candidates: builds and recipes, at least one.
+        metric: its name, as people say it.
+        references: other models and their figures on the test split; drawn as lines.
+    """
+    from matplotlib.figure import Figure
+
+    kept = on_front(candidates)
+    timed = [(one, best) for one, best in zip(candidates, kept, strict=True) if one.latency_ms is not None]
+    others = [(one, best) for one, best in zip(candidates, kept, strict=True) if one.latency_ms is None]
+    groups = [group for group in (timed, others) if group]
+    rows = sum(max(len(group), 3) for group in groups)
+    figure = Figure(figsize=(8.6, 1.4 * len(groups) + 0.38 * rows + 0.8), dpi=plots.DPI, layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[max(len(group), 3) + 3 for group in groups])
+    for group, axes in zip(groups, panels[:, 0], strict=True):
+        plots.plain(axes)
+        axes.grid(True, color="#e4e4e4", linewidth=0.8)
+        axes.set_ylabel(f"{metric}, {'test' if group is timed else 'validation'}")
+        spots = [(one.size_mb if one.latency_ms is None else one.latency_ms, one.metric) for one, _ in group]
+        if group is timed:
+            plots.log_axis(axes, min(x for x, _ in spots), max(x for x, _ in spots))
+            axes.set_xlabel("median latency on the workload in ms; the area of a dot is the size in MB")
+        else:
+            span = max(x for x, _ in spots) - min(x for x, _ in spots) or spots[0][0] * 0.2
+            axes.set_xlim(min(x for x, _ in spots) - 0.15 * span, max(x for x, _ in spots) + 0.15 * span)
+            axes.set_xlabel("size in MB (tried, not timed)")
+        _limits(axes, [one for one, _ in group])
+        if group is timed:
+            _lines(axes, references or {})
+        for (one, best), (x, y) in zip(group, spots, strict=True):
+            _dot(axes, one, best, x, y)
+        _labels(axes, group, spots)
+    panels[0, 0].set_title("Candidates: bold names are on the Pareto front, a ring marks this build", fontsize=11)
+    return plots.png(figure)
+
+
+def _limits(axes: Axes, group: Sequence[Candidate]) -> None:
+    low = min(one.metric if one.low is None else one.low for one in group)
+    high = max(one.metric if one.high is None else one.high for one in group)
+    pad = max((high - low) * 0.25, 0.005)
+    axes.set_ylim(low - pad, high + pad)
+
+
+def _lines(axes: Axes, references: Mapping[str, float]) -> None:
+    """Other models as lines; those outside of the picture are named at its edge."""
+    bottom, top = axes.get_ylim()
+    inside = {name: value for name, value in references.items() if value >= bottom - 0.6 * (top - bottom)}
+    axes.set_ylim(min([bottom, *(value - 0.06 * (top - bottom) for value in inside.values())]), top)
+    for name, value in sorted(inside.items()):
+        axes.axhline(value, color=plots.GREY, linewidth=1.2, linestyle=":", zorder=1)
+        axes.annotate(
+            f"{name} {value:.3f}", (0.005, value), (0, 2), xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points", fontsize=8, color=plots.GREY,
+        )  # fmt: skip
+    below = ", ".join(f"{name} {value:.3f}" for name, value in sorted(references.items()) if name not in inside)
+    if below:
+        axes.annotate(
+            f"further down: {below}", (0.005, 0), (0, 3), xycoords="axes fraction", textcoords="offset points",
+            fontsize=8, color=plots.GREY,
+        )  # fmt: skip
+
+
+def _dot(axes: Axes, one: Candidate, best: bool, x: float, y: float) -> None:
+    colour = plots.BLUE if best else plots.GREY
+    if one.low is not None and one.high is not None:
+        axes.plot([x, x], [one.low, one.high], color=colour, linewidth=1.2, alpha=0.6, zorder=2)
+    face = colour if one.measured else "white"
+    axes.scatter([x], [y], s=24 + 3 * one.size_mb, color=face, edgecolors=colour, linewidths=1.6, zorder=3)
+    if one.chosen:
+        axes.scatter([x], [y], s=140 + 3 * one.size_mb, facecolors="none", edgecolors=plots.ORANGE, linewidths=1.8)
+
+
+def _labels(axes: Axes, group: Sequence[tuple[Candidate, bool]], spots: Sequence[tuple[float, float]]) -> None:
+    """Names in a column at the right, in the order of the metric, so that none covers another."""
+    ranked = sorted(range(len(group)), key=lambda place: (spots[place][1], group[place][0].name))
+    step = 1 / max(len(group), 3)
+    for rank, place in enumerate(ranked):
+        one, best = group[place]
+        foreign = "" if one.measured else ", not timed on its hardware"
+        axes.annotate(
+            f"{one.name}, {one.size_mb:.1f} MB{foreign}", spots[place], (1.03, (rank + 0.5) * step),
+            textcoords="axes fraction", fontsize=8.5, va="center", annotation_clip=False,
+            fontweight="bold" if best else "normal", color="black" if best else plots.GREY,
+            arrowprops={"arrowstyle": "-", "color": "#b8b8b8", "linewidth": 0.7, "shrinkB": 5},
+        )  # fmt: skip
