@@ -23,7 +23,7 @@ def markdown(report: Evidence, setting: Setting | None = None) -> str:
 
 def section(found: Section) -> str:
     """What a section says and tabulates."""
-    parts = [f"- {_cell(line)}" for line in found.words]
+    parts = [f"- **{_cell(about)}**: {_cell(said)}" for about, said in found.words]
     tables = []
     for one in found.tables:
         title = f"**{_cell(one.title)}**\n\n" if len(found.tables) > 1 else ""

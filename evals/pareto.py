@@ -20,7 +20,9 @@ class Candidate:
     metric: float
     size_mb: float
     latency_ms: float | None = None
-    """Median on the workload; None: it was never timed."""
+    """Median on the workload; None: it was not timed."""
+    split: str = "test"
+    """What the metric was taken on; figures of different splits do not compete."""
     low: float | None = None
     """Interval of the metric."""
     high: float | None = None
@@ -44,20 +46,21 @@ def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def on_front(candidates: Sequence[Candidate]) -> list[bool]:
-    """The front among candidates that were timed (metric, latency, size), and among the others (metric, size)."""
-    places: dict[bool, list[int]] = {True: [], False: []}
+    """The front in metric, latency and size among those that were timed, in metric and size among the others."""
+    groups: dict[tuple[bool, str], list[int]] = {}
     for place, one in enumerate(candidates):
-        places[one.latency_ms is not None].append(place)
+        groups.setdefault((one.latency_ms is None, one.split), []).append(place)
     found = [False] * len(candidates)
-    for group in places.values():
-        points = [(-one.metric, one.size_mb, one.latency_ms or 0.0) for one in (candidates[place] for place in group)]
-        for place, kept in zip(group, front(points), strict=True):
-            found[place] = kept
+    for places in groups.values():
+        some = [candidates[place] for place in places]
+        kept = front([(-one.metric, one.size_mb, one.latency_ms or 0.0) for one in some])
+        for place, best in zip(places, kept, strict=True):
+            found[place] = best
     return found
 
 
 def plot(candidates: Sequence[Candidate], metric: str, references: Mapping[str, float] | None = None) -> bytes:
-    """The metric against median latency, and against size for those that were never timed. PNG.
+    """The metric against median latency, and against size for those that were not timed. PNG.
 
     Args:
         candidates: builds and recipes, at least one.
@@ -66,33 +69,39 @@ def plot(candidates: Sequence[Candidate], metric: str, references: Mapping[str, 
     """
     from matplotlib.figure import Figure
 
-    kept = on_front(candidates)
-    timed = [(one, best) for one, best in zip(candidates, kept, strict=True) if one.latency_ms is not None]
-    others = [(one, best) for one, best in zip(candidates, kept, strict=True) if one.latency_ms is None]
-    groups = [group for group in (timed, others) if group]
-    rows = sum(max(len(group), 3) for group in groups)
-    figure = Figure(figsize=(8.6, 1.4 * len(groups) + 0.38 * rows + 0.8), dpi=plots.DPI, layout="constrained")
-    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[max(len(group), 3) + 3 for group in groups])
-    for group, axes in zip(groups, panels[:, 0], strict=True):
+    ranked = list(zip(candidates, on_front(candidates), strict=True))
+    groups = [[pair for pair in ranked if (pair[0].latency_ms is None) is untimed] for untimed in (False, True)]
+    shown = [group for group in groups if group]
+    heights = [1.5 + 0.27 * max(len(group), 4) for group in shown]
+    figure = Figure(figsize=(9.6, 0.5 + sum(heights)), dpi=plots.DPI, layout="constrained")
+    panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)
+    for group, axes in zip(shown, panels[:, 0], strict=True):
         plots.plain(axes)
         axes.grid(True, color="#e4e4e4", linewidth=0.8)
-        axes.set_ylabel(f"{metric}, {'test' if group is timed else 'validation'}")
-        spots = [(one.size_mb if one.latency_ms is None else one.latency_ms, one.metric) for one, _ in group]
-        if group is timed:
-            plots.log_axis(axes, min(x for x, _ in spots), max(x for x, _ in spots))
-            axes.set_xlabel("median latency on the workload in ms; the area of a dot is the size in MB")
-        else:
-            span = max(x for x, _ in spots) - min(x for x, _ in spots) or spots[0][0] * 0.2
-            axes.set_xlim(min(x for x, _ in spots) - 0.15 * span, max(x for x, _ in spots) + 0.15 * span)
-            axes.set_xlabel("size in MB (tried, not timed)")
-        _limits(axes, [one for one, _ in group])
-        if group is timed:
-            _lines(axes, references or {})
-        for (one, best), (x, y) in zip(group, spots, strict=True):
-            _dot(axes, one, best, x, y)
-        _labels(axes, group, spots)
-    panels[0, 0].set_title("Candidates: bold names are on the Pareto front, a ring marks this build", fontsize=11)
+        axes.set_ylabel(metric)
+        _panel(axes, group, references or {})
+    figure.suptitle("Candidates", fontsize=11)
     return plots.png(figure)
+
+
+def _panel(axes: Axes, group: Sequence[tuple[Candidate, bool]], references: Mapping[str, float]) -> None:
+    """One of the two panels, with its axes, dots, lines and names."""
+    timed = group[0][0].latency_ms is not None
+    spots = [(one.size_mb if one.latency_ms is None else one.latency_ms, one.metric) for one, _ in group]
+    low, high = min(x for x, _ in spots), max(x for x, _ in spots)
+    if timed:
+        plots.log_axis(axes, low, high)
+        axes.set_xlabel("median latency on the workload in ms")
+    else:
+        pad = max(0.15 * (high - low), 0.05 * high)
+        axes.set_xlim(low - pad, high + pad)
+        axes.set_xlabel("size in MB, not timed")
+    _limits(axes, [one for one, _ in group])
+    if any(one.split == "test" for one, _ in group):
+        _lines(axes, references)
+    for (one, best), (x, y) in zip(group, spots, strict=True):
+        _dot(axes, one, best, x, y)
+    _labels(axes, group, spots)
 
 
 def _limits(axes: Axes, group: Sequence[Candidate]) -> None:
@@ -106,7 +115,7 @@ def _lines(axes: Axes, references: Mapping[str, float]) -> None:
     """Other models as lines; those outside of the picture are named at its edge."""
     bottom, top = axes.get_ylim()
     inside = {name: value for name, value in references.items() if value >= bottom - 0.6 * (top - bottom)}
-    axes.set_ylim(min([bottom, *(value - 0.06 * (top - bottom) for value in inside.values())]), top)
+    axes.set_ylim(min([bottom, *(value - 0.2 * (top - bottom) for value in inside.values())]), top)
     for name, value in sorted(inside.items()):
         axes.axhline(value, color=plots.GREY, linewidth=1.2, linestyle=":", zorder=1)
         axes.annotate(
@@ -137,10 +146,16 @@ def _labels(axes: Axes, group: Sequence[tuple[Candidate, bool]], spots: Sequence
     step = 1 / max(len(group), 3)
     for rank, place in enumerate(ranked):
         one, best = group[place]
-        foreign = "" if one.measured else ", not timed on its hardware"
         axes.annotate(
-            f"{one.name}, {one.size_mb:.1f} MB{foreign}", spots[place], (1.03, (rank + 0.5) * step),
+            f"{one.name}, {one.size_mb:.1f} MB{_remark(one)}", spots[place], (1.03, (rank + 0.5) * step),
             textcoords="axes fraction", fontsize=8.5, va="center", annotation_clip=False,
             fontweight="bold" if best else "normal", color="black" if best else plots.GREY,
             arrowprops={"arrowstyle": "-", "color": "#b8b8b8", "linewidth": 0.7, "shrinkB": 5},
         )  # fmt: skip
+
+
+def _remark(one: Candidate) -> str:
+    """What keeps a figure from being compared with the others."""
+    if one.split != "test":
+        return f", on {one.split}"
+    return "" if one.measured else ", not on its hardware"

@@ -24,7 +24,7 @@ MAX_CLASSES = 30
 """Classes of a confusion matrix that are still legible."""
 MAX_COUNTED = 16
 """Classes up to which the cells carry their counts."""
-DPI = 120
+DPI = 144
 
 
 def confusion_matrix(confusion: Confusion) -> bytes:
@@ -183,6 +183,7 @@ def coverage_precision(
         axes.annotate(
             f"threshold: {share:.0%} answered,\n{precision.value:.1%} of them right", (share, precision.value),
             (away, -14), textcoords="offset points", color=BLUE, va="top", ha=side,
+            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1},
         )  # fmt: skip
     bottom = min(lows)
     axes.set_xlim(0, 1.01)
@@ -216,7 +217,7 @@ def differences(comparisons: Sequence[Comparison]) -> bytes:
     axes.set_ylim(-0.7, len(comparisons) - 0.3)
     axes.tick_params(axis="y", length=0)
     names = ", ".join(sorted({named(found.metric) for found in comparisons}))
-    axes.set_xlabel(f"difference in {names}: left is a loss, the grey band a loss that does not matter")
+    axes.set_xlabel(f"difference in {names}, a loss is left of the line")
     axes.set_title("Against other models, paired", fontsize=11)
     axes.grid(True, axis="x", color="#e4e4e4", linewidth=0.8)
     return png(figure)
@@ -242,7 +243,7 @@ def png(figure: Figure) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).printpng(buffer, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evals import pareto, plots, tables
-from evals.gates import NOT_INFERIOR_TO
 from evals.page import render
 from evals.pareto import Candidate
 from evals.tables import Table
@@ -34,6 +33,17 @@ MEASURED = {
     Measurement.EMULATED: "emulated",
     Measurement.ABSENT: "not measured on hardware of the profile",
 }
+CAPTIONS = {
+    "candidates": "Every build of the workflow and every recipe tried for this profile. Bold names are on the Pareto "
+    "front: nothing else of their kind is as good, as fast and as small. A ring marks this build, the area of a dot is "
+    "the size, a hollow dot was not measured on its hardware, a dotted line is another model.",
+    "confusion_matrix": "Rows are what is true, columns what was answered.",
+    "reliability_diagram": "A calibrated model is right as often as it is sure: its bars end on the dotted line.",
+    "coverage_and_precision": "What is right when only the surest are answered and the others deferred.",
+    "latency_distribution": "The share of queries that is answered within a time.",
+    "differences": "Paired, with intervals. A grey band is a loss that does not matter.",
+}
+"""How to read a plot."""
 HEADLINES = ("macro_f1", "ndcg_at_10", "accuracy", "coverage", "precision_answered", "size_mb", "peak_rss_mb")
 """Metrics at the top of the page, besides the percentile of the objective."""
 
@@ -66,6 +76,11 @@ class Picture:
         """What it shows."""
         return self.name.replace("_", " ").capitalize()
 
+    @property
+    def caption(self) -> str:
+        """How to read it."""
+        return CAPTIONS.get(self.name, "")
+
 
 @dataclass(frozen=True)
 class Section:
@@ -73,7 +88,8 @@ class Section:
 
     title: str
     tables: tuple[Table, ...] = ()
-    words: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
+    """What it is about, and what there is to say."""
     pictures: tuple[Picture, ...] = ()
 
 
@@ -112,7 +128,9 @@ def html(reports: Sequence[Evidence], setting: Setting, drawn: Pictures | None =
     )
 
 
-def sections(reports: Sequence[Evidence], setting: Setting | None = None, drawn: Pictures | None = None) -> list[Section]:
+def sections(
+    reports: Sequence[Evidence], setting: Setting | None = None, drawn: Pictures | None = None
+) -> list[Section]:
     """The parts of a page, in order; those with nothing in them are left out.
 
     Args:
@@ -157,7 +175,7 @@ def _sureness(report: Answers, threshold: float | None) -> Pictures:
         target = next((gate.required for gate in report.gates if gate.name == "deferral"), None)
         found["coverage_and_precision"] = plots.coverage_precision(report.risk, target=target, reached=_reached(report))
     if report.comparisons:
-        found["differences"] = plots.differences(report.comparisons)
+        found["differences"] = plots.differences(sorted(report.comparisons, key=lambda one: one.margin is None))
     return found
 
 
@@ -178,19 +196,16 @@ def _main(report: Answers) -> str:
 
 def _references(report: Answers) -> dict[str, float]:
     """The other models' figures in the main metric."""
-    return {
-        one.against if one.against in NOT_INFERIOR_TO else model(one.against): one.theirs
-        for one in report.comparisons
-        if one.metric == _main(report)
-    }
+    return {one.against: one.theirs for one in report.comparisons if one.metric == _main(report)}
 
 
 def _answered(report: Answers, setting: Setting | None, drawn: tuple[Picture, ...]) -> Iterator[Section]:
     """Everything about answers: comparisons, slices, flips, disturbed texts, out of scope."""
     what = tables.things(report)
     if report.comparisons:
-        said = tuple(compared(one, what) for one in report.comparisons)
-        yield Section("Against other models", (tables.comparisons(report.comparisons),), said, drawn)
+        found = sorted(report.comparisons, key=lambda one: one.margin is None)
+        said = tuple((f"Against {model(one.against)}", compared(one, what)) for one in found)
+        yield Section("Against other models", (tables.comparisons(found),), said, drawn)
     if report.slices:
         yield Section("Classes and slices", tuple(tables.slices(report.slices, report.metrics)))
     if isinstance(report, AccuracyReport):

@@ -29,11 +29,7 @@ NAMES = {
     "recall_at_5": "recall@5",
     "size_mb": "size",
 }
-MODELS = {
-    "champion": "the champion",
-    "reference": "the fixed reference",
-    "unquantized": "the unquantized model",
-}
+MODELS = {"champion": "the champion", "reference": "the fixed reference", "unquantized": "the unquantized model"}
 
 
 def named(metric: str) -> str:
@@ -88,7 +84,7 @@ def compared(found: Comparison, things: str = "rows") -> str:
     """
     name = named(found.metric)
     said = [
-        f"{name} {found.ours:.3f} here, {found.theirs:.3f} for {model(found.against)}: {_apart(found.difference)}",
+        f"{name} {found.ours:.3f} here, {found.theirs:.3f} there: {_apart(found.difference)}",
         f"with {found.confidence:.0%} confidence it is between {_apart(found.low)} and {_apart(found.high)}",
         f"of {found.n:,} {things}, {found.lost:,} were lost and {found.gained:,} gained",
         _means(found),
