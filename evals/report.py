@@ -9,7 +9,7 @@ from evals import pareto, plots, tables
 from evals.page import render
 from evals.pareto import Candidate
 from evals.tables import Table
-from evals.words import compared, figure, model, named, sentence, span
+from evals.words import between, compared, model, named, reading, sentence
 from fleet_manifests import (
     AccuracyReport,
     Evidence,
@@ -231,19 +231,7 @@ def _tiles(reports: Sequence[Evidence], profile: HardwareProfile) -> Iterator[Ti
     known = {metric.name: metric for report in reports for metric in report.metrics}
     wanted = (*HEADLINES[:5], f"p{profile.latency.percentile}", *HEADLINES[5:])
     for metric in (known[name] for name in wanted if name in known):
-        share = metric.name in ("coverage", "precision_answered")
-        value = f"{metric.value:.1%}" if share else figure(metric.value, metric.unit)
-        if not share and not metric.unit:
-            value = f"{metric.value:.3f}"
-        yield Tile(named(metric.name), value, _between(metric, share))
-
-
-def _between(metric: Metric, share: bool) -> str:
-    if metric.low is None or metric.high is None:
-        return ""
-    if share:
-        return f"{metric.low:.1%} to {metric.high:.1%}"
-    return span(metric) if metric.unit else f"{metric.low:.3f} to {metric.high:.3f}"
+        yield Tile(named(metric.name), reading(metric), between(metric))
 
 
 def _facts(reports: Sequence[Evidence], setting: Setting) -> dict[str, str]:

@@ -154,7 +154,7 @@ def _slices(title: str, found: Sequence[tuple[str, Slice]], scores: Mapping[str,
         ]
         if "interval" in head:
             known = one.low is not None and one.high is not None
-            cells.append(f"{one.low or 0:.3f} to {one.high or 0:.3f}" if known else "")
+            cells.append(f"{one.low or 0:.3f}–{one.high or 0:.3f}" if known else "")
         if paired:
             cells.append("" if one.theirs is None else f"{one.theirs:.3f}")
             cells.append(Cell(f"{one.lost:,}", tone="lost" if one.lost else ""))

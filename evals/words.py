@@ -21,7 +21,7 @@ NAMES = {
     "coverage": "coverage",
     "ece": "calibration error",
     "macro_f1": "macro-F1",
-    "mrr_at_10": "MRR@10",
+    "mrr": "MRR",
     "ndcg_at_10": "nDCG@10",
     "peak_rss_mb": "peak memory",
     "precision_answered": "precision of what is answered",
@@ -29,6 +29,8 @@ NAMES = {
     "recall_at_5": "recall@5",
     "size_mb": "size",
 }
+SHARES = frozenset({"coverage", "precision_answered"})
+"""Metrics that are said in percent."""
 MODELS = {"champion": "the champion", "reference": "the fixed reference", "unquantized": "the unquantized model"}
 
 
@@ -66,6 +68,22 @@ def figure(value: float, unit: str = "") -> str:
     """A number with its unit, with as many digits as it carries."""
     digits = {"ms": 2, "MB": 1, "": 4}.get(unit, 2)
     return f"{value:,.{digits}f} {unit}".strip()
+
+
+def reading(metric: Metric) -> str:
+    """The value of a metric as it is said at a glance: shares in percent."""
+    if metric.name in SHARES:
+        return f"{metric.value:.1%}"
+    return figure(metric.value, metric.unit) if metric.unit else f"{metric.value:.3f}"
+
+
+def between(metric: Metric) -> str:
+    """Its interval, said the same way; empty where it has none."""
+    if metric.low is None or metric.high is None:
+        return ""
+    if metric.name in SHARES:
+        return f"{metric.low:.1%} to {metric.high:.1%}"
+    return span(metric) if metric.unit else f"{metric.low:.3f} to {metric.high:.3f}"
 
 
 def span(metric: Metric) -> str:

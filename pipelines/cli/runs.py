@@ -29,6 +29,8 @@ ENTRIES_TAG = "lading/entries"
 MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
 PACKS = ("knowledge_pack",)
+PAGES = ("build_report",)
+"""Made when all builds are measured: each page shows its build among the others."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def plan(project: Project, workflows: Sequence[str] = (), profiles: Sequence[str
     runs += [Run(MODELS, workflow=workflow) for workflow in chosen]
     runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in builds]
     runs += [Run(PACKS, workflow=workflow, profile=profile) for workflow, profile in builds if workflow in library]
+    runs += [Run(PAGES, workflow=workflow, profile=profile) for workflow, profile in builds]
     return [*runs, Run(("fleet_manifest",), channel="candidates")]
 
 

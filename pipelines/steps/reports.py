@@ -50,15 +50,15 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
 
     name = bundle_name(workflow, profile_name)
     tried, corpus = project.store.latest("quantized_model", name), project.store.latest("corpus", workflow)
-    measured = dict(_measured(project, workflow))
-    if profile_name not in measured:
+    found = dict(measured(project, workflow))
+    if profile_name not in found:
         raise RefusedError(f"{name}: there is no evidence about its bundle yet; materialize both reports first")
     profile = resolved_profile(project, profile_name)
     metric = project.workflow(workflow).gates.metric
     step = Step(
         name="build_report",
         inputs={
-            **{f"{other}/{kind}": one.digest for other, entries in measured.items() for kind, one in entries.items()},
+            **{f"{other}/{kind}": one.digest for other, entries in found.items() for kind, one in entries.items()},
             "quantized_model": tried.digest,
             "corpus": corpus.digest,
             "templates": templates_digest(),
@@ -71,14 +71,14 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
     def work(out: Path) -> None:
         from evals.report import Setting
 
-        accuracy, latency = _reports(measured[profile_name])
-        config = _config(measured[profile_name], name)
+        accuracy, latency = reports_of(found[profile_name])
+        config = config_of(found[profile_name], name)
         setting = Setting(
             profile=profile,
             defer_threshold=config.calibration.defer_threshold if config.labels else None,
             facts=_facts(config),
             candidates=(
-                *_builds(measured, profile_name, metric),
+                *_builds(found, profile_name, metric),
                 *_trials(tried.path / "search.json", metric),
             ),
             texts=_texts(accuracy, corpus.path),
@@ -98,7 +98,7 @@ def write_page(out: Path, reports: Sequence[Evidence], setting: Setting) -> None
         (out / f"{name}.png").write_bytes(png)
 
 
-def _measured(project: Project, workflow: str) -> Iterator[tuple[str, Entries]]:
+def measured(project: Project, workflow: str) -> Iterator[tuple[str, Entries]]:
     """The builds of a workflow, by profile, whose reports are about the bundle that there is."""
     for name, profile in project.builds():
         if name != workflow:
@@ -108,15 +108,17 @@ def _measured(project: Project, workflow: str) -> Iterator[tuple[str, Entries]]:
             found = {kind: project.store.latest(kind, build) for kind in ("bundle", *EVIDENCE)}
         except RefusedError:
             continue  # not built or not measured
-        if {report.bundle for report in _reports(found)} == {sha256_of(found["bundle"].path / "manifest.json")}:
+        if {report.bundle for report in reports_of(found)} == {sha256_of(found["bundle"].path / "manifest.json")}:
             yield profile, found
 
 
-def _reports(entries: Entries) -> tuple[AccuracyReport, LatencyReport]:
+def reports_of(entries: Entries) -> tuple[AccuracyReport, LatencyReport]:
+    """The two reports of a build."""
     return read_accuracy(entries["accuracy_report"]), read_latency(entries["latency_report"])
 
 
-def _config(entries: Entries, name: str) -> BundleConfig:
+def config_of(entries: Entries, name: str) -> BundleConfig:
+    """What the bundle of that name says of itself."""
     path = entries["bundle"].path / name / BUNDLE_FILE
     return parse(BundleConfig, path.read_bytes(), where=str(path))
 
@@ -135,18 +137,18 @@ def _facts(config: BundleConfig) -> dict[str, str]:
     return facts
 
 
-def _builds(measured: Mapping[str, Entries], chosen: str, metric: str) -> Iterator[Candidate]:
+def _builds(built: Mapping[str, Entries], chosen: str, metric: str) -> Iterator[Candidate]:
     """Every build of the workflow that has evidence."""
     from evals.pareto import Candidate
 
-    for profile, entries in measured.items():
-        accuracy, latency = _reports(entries)
+    for profile, entries in built.items():
+        accuracy, latency = reports_of(entries)
         score, size = _named(accuracy.metrics, metric), _named(latency.metrics, "size_mb")
         median = _named(latency.metrics, "p50/workload", "p50")
         if score is None or size is None:
             continue
         yield Candidate(
-            name=f"{profile}, {_config(entries, bundle_name(accuracy.workflow, profile)).recipe}",
+            name=f"{profile}, {config_of(entries, bundle_name(accuracy.workflow, profile)).recipe}",
             metric=score.value,
             size_mb=size.value,
             latency_ms=median.value if median else None,
