@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fleet_manifests import (
@@ -103,20 +103,14 @@ def standing(
         else None,
     )
     if isinstance(config, PackConfig):
-        return _with(common, threshold=config.defer_threshold, library=config.library, passages=config.passages)
-    return _with(
+        return replace(common, threshold=config.defer_threshold, library=config.library, passages=config.passages)
+    return replace(
         common,
         threshold=config.calibration.defer_threshold if config.labels else None,
         recipe=config.recipe,
         base=f"{config.base.name} {config.base.revision}",
         data_card=config.data_card,
     )
-
-
-def _with(one: Standing, **known: object) -> Standing:
-    from dataclasses import replace
-
-    return replace(one, **known)  # type: ignore[arg-type]
 
 
 def _main(report: AccuracyReport | KnowledgeReport) -> Metric | None:
@@ -139,7 +133,7 @@ def _published(manifest: FleetManifest | None) -> Iterator[Standing]:
 def _said(before: Standing | None, after: Standing | None, channel: str) -> Iterator[str]:
     """One change, sentence by sentence."""
     if before is None:
-        yield f"new: {channel} has none" if channel else "new: nothing is published yet"
+        yield f"{channel} has none" if channel else "nothing is published yet"
         return
     if after is None:
         yield f"not among the candidates; {channel} keeps what it has"

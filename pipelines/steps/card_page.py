@@ -40,6 +40,17 @@ class Row:
         return next((metric for metric in self.metrics if metric.name == name), None)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A section of the card."""
+
+    title: str
+    about: str
+    table: Table
+    reasons: list[tuple[str, str]]
+    """What is not `pass`, and why."""
+
+
 def page(
     title: str,
     builds: Sequence[Row],
@@ -72,12 +83,18 @@ def page(
         glance=_glance(builds, profiles),
         changed=_changes([one for one in changes if one.kind != "same"]),
         same=_changes([one for one in changes if one.kind == "same"], folded=True),
-        workflows=[
-            (name, workflows[name], _table(name, [row for row in builds if row.workflow == name]))
-            for name in sorted({row.workflow for row in builds})
+        parts=[
+            *(_workflow(name, workflows[name], builds) for name in sorted({row.workflow for row in builds})),
+            *([Part("Knowledge packs", "", _table(packs), _reasons(packs))] if packs else []),
         ],
-        packs=_pack_table(packs),
     )
+
+
+def _workflow(name: str, entry: WorkflowEntry, builds: Sequence[Row]) -> Part:
+    """The builds of a workflow, under its title."""
+    rows = [row for row in builds if row.workflow == name]
+    placed = f"runs {entry.placement.where.value}: {'; '.join(entry.placement.reasons)}"
+    return Part(entry.title, f"{name}, {entry.task.value}, owner {entry.owner}, {placed}", _table(rows), _reasons(rows))
 
 
 def _counts(builds: Sequence[Row], packs: Sequence[Row]) -> str:
@@ -99,7 +116,7 @@ def _facts(offered: FleetManifest | None, before: FleetManifest | None) -> dict[
 
 
 def _manifest(one: FleetManifest) -> str:
-    return f"{one.channel} version {one.version}, issued {one.issued:%Y-%m-%d %H:%M} UTC, holds until {one.expires:%Y-%m-%d}"
+    return f"{one.channel} {one.version}, issued {one.issued:%Y-%m-%d %H:%M} UTC, holds until {one.expires:%Y-%m-%d}"
 
 
 def _glance(builds: Sequence[Row], profiles: Sequence[tuple[str, str]]) -> Table:
@@ -125,67 +142,42 @@ def _changes(found: Sequence[Change], *, folded: bool = False) -> Table:
     return Table("Unchanged" if folded else "Changes", ("", "build or pack", "what"), rows, folded=folded)
 
 
-def _table(name: str, rows: Sequence[Row]) -> Table:
-    """The builds of a workflow."""
-    percentiles = sorted({row.percentile for row in rows})
-    timed = " / ".join(f"p{one}" for one in percentiles)
-    target = next((row.target for row in rows if row.target is not None), None)
-    metric = next((row.standing.metric.name for row in rows if row.standing.metric), "metric")
-    head = ("profile", "verdict", named(metric), _coverage(target), timed, "size", "recipe", "why")
-    return Table(
-        name,
-        head,
-        tuple(
-            (
-                Cell(row.profile),
-                verdict(row.standing.verdict),
-                Cell(_figure(row.standing.metric)),
-                Cell(_figure(row.metric("coverage"))),
-                Cell(_figure(row.metric(f"p{row.percentile}"), spanned=False)),
-                Cell(_figure(row.metric("size_mb"))),
-                Cell(row.standing.recipe),
-                Cell(_why(row), prose=True),
-            )
-            for row in rows
-        ),
+def _table(rows: Sequence[Row]) -> Table:
+    """The builds of a workflow, or the knowledge packs."""
+    packs = any(row.site_class for row in rows)
+    metric = next((named(row.standing.metric.name) for row in rows if row.standing.metric), "metric")
+    target = next((f"coverage at {row.target:.0%} precision" for row in rows if row.target is not None), "coverage")
+    head = ("", "verdict", metric, target, *(("passages",) if packs else ("latency", "size", "recipe")))
+    return Table("", head, tuple((*_common(row), *(_of_pack(row) if packs else _of_build(row))) for row in rows))
+
+
+def _common(row: Row) -> tuple[Cell, ...]:
+    """What builds and packs share."""
+    return (
+        Cell(f"{row.workflow} for {row.profile}, {row.site_class}" if row.site_class else row.profile),
+        verdict(row.standing.verdict),
+        Cell(_figure(row.standing.metric)),
+        Cell(_figure(row.metric("coverage"))),
     )
 
 
-def _pack_table(rows: Sequence[Row]) -> Table:
-    """The knowledge packs."""
-    target = next((row.target for row in rows if row.target is not None), None)
-    metric = next((row.standing.metric.name for row in rows if row.standing.metric), "metric")
-    head = ("workflow", "profile", "sites", "verdict", named(metric), _coverage(target), "passages", "why")
-    return Table(
-        "Knowledge packs",
-        head,
-        tuple(
-            (
-                Cell(row.workflow),
-                Cell(row.profile),
-                Cell(row.site_class),
-                verdict(row.standing.verdict),
-                Cell(_figure(row.standing.metric)),
-                Cell(_figure(row.metric("coverage"))),
-                Cell(f"{row.standing.passages or 0:,}"),
-                Cell(_why(row), prose=True),
-            )
-            for row in rows
-        ),
-    )
+def _of_build(row: Row) -> tuple[Cell, ...]:
+    timed = row.metric(f"p{row.percentile}")
+    latency = f"p{row.percentile} {reading(timed)}" if timed else "not measured"
+    return Cell(latency), Cell(_figure(row.metric("size_mb"))), Cell(row.standing.recipe)
 
 
-def _coverage(target: float | None) -> str:
-    return "coverage" if target is None else f"coverage at {target:.0%} precision"
+def _of_pack(row: Row) -> tuple[Cell, ...]:
+    return (Cell(f"{row.standing.passages or 0:,}"),)
 
 
-def _why(row: Row) -> str:
-    """The reason for each that is not `pass`."""
-    return "" if row.standing.verdict is Verdict.PASS else row.why
+def _reasons(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Why a verdict is not `pass`, in one sentence each."""
+    return [(row.standing.name, row.why) for row in rows if row.standing.verdict is not Verdict.PASS]
 
 
-def _figure(metric: Metric | None, *, spanned: bool = True) -> str:
+def _figure(metric: Metric | None) -> str:
     if metric is None:
         return "not measured"
-    span = between(metric) if spanned else ""
+    span = between(metric)
     return f"{reading(metric)} ({span})" if span else reading(metric)
