@@ -105,7 +105,7 @@ def attest(report: Evidence, key: SigningKey) -> bytes:
         IntegrityError: the report contradicts itself.
     """
     _require_consistent(report)
-    statement = _statement(report)
+    statement = _statement(report, dump(report))
     envelope = Envelope(dump(statement), PAYLOAD_TYPE, {})
     envelope.sign(key.signer)
     return dump(_Dsse.model_validate(envelope.to_dict()))
@@ -135,7 +135,7 @@ def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence
         raise IntegrityError("evidence: the enclosed report has another digest than the statement says")
     report = _report(raw)
     _require_consistent(report)
-    if statement != _statement(report):
+    if statement != _statement(report, raw):
         raise IntegrityError("evidence: the statement says something else than the report in it")
     return report
 
@@ -147,9 +147,13 @@ def evidence_descriptor(envelope: bytes, report: Evidence) -> Descriptor:
     )
 
 
-def _statement(report: Evidence) -> _Statement:
-    """The one statement that a report gives."""
-    raw = dump(report)
+def _statement(report: Evidence, raw: bytes) -> _Statement:
+    """The one statement that a report gives.
+
+    Args:
+        report: the report.
+        raw: its bytes as they were signed; an older version may have written fewer fields than we would.
+    """
     enclosed = _Resource(
         name=f"{report.kind}-report",
         digest={"sha256": digest_of(raw).removeprefix("sha256:")},

@@ -103,8 +103,12 @@ def _counts(builds: Sequence[Row], packs: Sequence[Row]) -> str:
     said = [
         f"{every[one]} {LEADS[one].lower()}" for one in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS) if every[one]
     ]
-    what = f"{len(builds)} builds" + (f" and {len(packs)} knowledge packs" if packs else "")
+    what = _many(len(builds), "build") + (f" and {_many(len(packs), 'knowledge pack')}" if packs else "")
     return f"Of {what}, {', '.join(said)}." if said else "Nothing has been built and measured yet."
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _facts(offered: FleetManifest | None, before: FleetManifest | None) -> dict[str, str]:
