@@ -26,7 +26,7 @@ def section(found: Section) -> str:
     parts = [f"- **{_cell(about)}**: {_cell(said)}" for about, said in found.words]
     tables = []
     for one in found.tables:
-        title = f"**{_cell(one.title)}**\n\n" if len(found.tables) > 1 else ""
+        title = f"**{_cell(one.title)}**\n\n" if one.title != found.title else ""
         tables.append(title + (f"{_cell(one.note)}\n\n" if one.note else "") + table(one))
     return "\n\n".join([*(["\n".join(parts)] if parts else []), *tables])
 
