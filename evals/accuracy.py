@@ -41,6 +41,8 @@ from fleet_manifests import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from runtimes.engine.confidence import Confidence
+
 UNQUANTIZED = "unquantized"
 
 
@@ -84,6 +86,7 @@ def measure(
     policy: AccuracyPolicy,
     taken: datetime,
     on_disturbed: Sequence[str] | None = None,
+    more: Sequence[Gate] = (),
     engine: Engine | None = None,
     machine: Machine | None = None,
 ) -> AccuracyReport:
@@ -98,6 +101,7 @@ def measure(
         policy: metric, floor, margin and statistics.
         taken: when.
         on_disturbed: see `judge`.
+        more: see `judge`.
         engine: a loaded bundle; None loads it.
         machine: who measures; None asks the machine.
 
@@ -111,6 +115,7 @@ def measure(
     outputs = {split: engine.logits(texts) for split, texts in cases(corpus).items()}
     return judge(
         engine.config,
+        engine.confidence,
         corpus,
         Observed(outputs, machine or this_machine(), taken),
         profile=profile,
@@ -118,11 +123,13 @@ def measure(
         references=references,
         policy=policy,
         on_disturbed=on_disturbed,
+        more=more,
     )
 
 
 def judge(
     config: BundleConfig,
+    confidence: Confidence,
     corpus: Path,
     observed: Observed,
     *,
@@ -131,11 +138,13 @@ def judge(
     references: Mapping[str, Sequence[str]],
     policy: AccuracyPolicy,
     on_disturbed: Sequence[str] | None = None,
+    more: Sequence[Gate] = (),
 ) -> AccuracyReport:
     """The report of what a classifier gave for the texts of `cases`, wherever it ran.
 
     Args:
         config: what the bundle says of itself.
+        confidence: how sure it is of logits: `runtimes.engine.load_confidence` of its folder.
         corpus: folder of the corpus.
         observed: logits of `test`, and of `oos_test` where the corpus has one.
         profile: what the bundle was built for.
@@ -144,6 +153,7 @@ def judge(
             Those of `gates.NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
         policy: metric, floor, margin and statistics.
         on_disturbed: what the unquantized model answers to the disturbed texts; None: it was not asked.
+        more: gates that were decided elsewhere.
 
     Raises:
         UsageError: the bundle is for another profile.
@@ -153,13 +163,13 @@ def judge(
     require_profile(config.profile, profile)
     split = read_split(corpus, "test")
     truth = _truth(corpus, split, config.labels)
-    predictions = predictions_of(observed.of("test", split.ref.n), config)
-    outside = _outside(observed, corpus, config)
+    predictions = predictions_of(observed.of("test", split.ref.n), config, confidence)
+    outside = _outside(observed, corpus, config, confidence)
     correct = predictions.codes == truth
     codes = {name: aligned(name, given, truth, config.labels) for name, given in sorted(references.items())}
 
     comparisons = tuple(_comparisons(truth, predictions, codes, policy))
-    robust = robustness(observed, split, truth, config, on_disturbed, policy)
+    robust = robustness(observed, split, truth, config, confidence, on_disturbed, policy)
     bins = reliability(predictions.confidence, correct)
     metrics = (
         *scores(truth, predictions, confidence=policy.confidence, resamples=policy.resamples, seed=policy.seed),
@@ -168,7 +178,7 @@ def judge(
         *robust.metrics,
     )
     found = _gates(truth, predictions, metrics, comparisons, policy, config.calibration.target_precision)
-    judged = observed.judged([*found, *robust.gates], profile)
+    judged = observed.judged([*found, *robust.gates, *more], profile)
     return AccuracyReport(
         workflow=config.workflow,
         profile=profile.name,
@@ -276,9 +286,9 @@ def _gates(
     ]
 
 
-def _outside(observed: Observed, corpus: Path, config: BundleConfig) -> Predictions | None:
+def _outside(observed: Observed, corpus: Path, config: BundleConfig, confidence: Confidence) -> Predictions | None:
     """What the model answers to rows that belong to no class; None where the corpus has none."""
     path = corpus / "oos_test.jsonl"
     if not path.is_file() or path.stat().st_size == 0:
         return None
-    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config)
+    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config, confidence)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Draw = np.random.Generator
 
 SEED = 13
-MOST = 1000
+MOST = 500
 """Texts that are disturbed at most, spread over the split."""
 WORDS = re.compile(r"\w+")
 TYPO, SCAN = 0.15, 0.06

@@ -103,7 +103,7 @@ def on_hardware(found: Sequence[Gate], mismatch: str | None) -> tuple[Gate, ...]
 def emulated(found: Sequence[Gate]) -> tuple[Gate, ...]:
     """The gates as they count where the hardware was emulated: they may fail, and cannot pass."""
     seen = [gate if gate.verdict is FAIL or gate.name == "canary" else preview(gate) for gate in found]
-    says = "emulated, not measured: it may show that a build fails, not that it passes; run `lading build` for it on "
+    says = "emulated, not measured: it may show that a build fails, not that it passes; run `lading-site measure` on "
     return (*seen, Gate(name="hardware", verdict=INCONCLUSIVE, reason=says + "a machine that matches"))
 
 
@@ -113,6 +113,38 @@ def missing_reference(against: str) -> Gate:
         name=f"non_inferior/{against}",
         verdict=INCONCLUSIVE,
         reason=f"no predictions of the {against} model were given; a loss against it cannot be ruled out",
+    )
+
+
+SMALLER = 0.98
+"""What a bundle's size must be of the champion's to be worth the exchange."""
+
+
+def succeeds(comparison: Comparison, size: float, champions_size: float) -> Gate:
+    """Whether a build is a reason to exchange the champion: better on validation, or smaller.
+
+    That it loses nothing is for `non_inferior` to say, on the test split.
+
+    Args:
+        comparison: the paired difference to the champion, on validation.
+        size: of the build's bundle, MB.
+        champions_size: of the champion's, MB.
+    """
+    found = comparison
+    sizes = f"{size:.1f} MB against {champions_size:.1f} MB"
+    if found.difference > 0:
+        verdict, says = PASS, "better on validation"
+    elif size <= SMALLER * champions_size:
+        verdict, says = PASS, "smaller"
+    else:
+        verdict, says = INCONCLUSIVE, "neither better nor smaller: the champion stays"
+    return Gate(
+        name="succession",
+        verdict=verdict,
+        observed=found.difference,
+        required=0.0,
+        reason=f"{found.metric} on validation {found.ours:.4f} against {found.theirs:.4f} of the champion "
+        f"(n = {found.n}), {sizes}: {says}",
     )
 
 
@@ -229,6 +261,15 @@ def steady(drift: float, limit: float, attempts: int, *, headroom: float) -> Gat
     )
 
 
+def invalid() -> Gate:
+    """LoadGen itself does not take the run for a valid one."""
+    return Gate(
+        name="loadgen",
+        verdict=INCONCLUSIVE,
+        reason="LoadGen says that the run is not valid: too short, or too few queries; measure again",
+    )
+
+
 def at_most(metric: Metric, limit: float, *, name: str, what: str) -> Gate:
     """Whether a measured amount stays within its budget."""
     passes = metric.value <= limit
@@ -246,8 +287,8 @@ def unmeasured(mismatch: str) -> Gate:
     return Gate(
         name="hardware",
         verdict=INCONCLUSIVE,
-        reason=f"not measured on hardware of this profile: {mismatch}; "
-        "run `lading build` for it on a machine that matches",
+        reason=f"not measured on hardware of this profile: {mismatch}; run `lading-site measure` on a machine that "
+        "matches, then `lading receipts import`",
     )
 
 

@@ -83,6 +83,7 @@ def measure(
     taken: datetime,
     machine: Machine,
     on_disturbed: Rankings | None = None,
+    more: Sequence[Gate] = (),
 ) -> AccuracyReport:
     """Embed the questions of `cases` in this process, and judge what is found with them; see `judge`.
 
@@ -107,6 +108,7 @@ def measure(
         references=references,
         policy=policy,
         on_disturbed=on_disturbed,
+        more=more,
     )
 
 
@@ -122,6 +124,7 @@ def judge(
     references: Mapping[str, Rankings],
     policy: RetrievalPolicy,
     on_disturbed: Rankings | None = None,
+    more: Sequence[Gate] = (),
 ) -> AccuracyReport:
     """The report of the embeddings that a retriever gave for the questions of `cases`, wherever it ran.
 
@@ -139,6 +142,7 @@ def judge(
         references: rankings of the test questions per reference model.
         policy: metric, floor, margin and statistics.
         on_disturbed: what the unquantized model finds for the disturbed questions; None: it was not asked.
+        more: gates that were decided elsewhere.
 
     Raises:
         UsageError: the bundle is for another profile.
@@ -167,7 +171,7 @@ def judge(
     if DISTURBED in observed.outputs:
         changed = disturbed_questions(split.questions)
         robust = _robustness(asked(changed, DISTURBED), on_disturbed, policy)
-    judged = observed.judged([*found.gates, *robust.gates], profile)
+    judged = observed.judged([*found.gates, *robust.gates, *more], profile)
     return AccuracyReport(
         workflow=config.workflow,
         profile=profile.name,

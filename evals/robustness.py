@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from runtimes.engine.confidence import Confidence
+
 DISTURBED = "disturbed_test"
 """The texts of the test split, disturbed: see `evals.disturbances`."""
 
@@ -40,6 +42,7 @@ def robustness(
     split: Split,
     truth: NDArray[np.intp],
     config: BundleConfig,
+    confidence: Confidence,
     unquantized: Sequence[str] | None,
     policy: Policy,
 ) -> Robustness:
@@ -50,6 +53,7 @@ def robustness(
         split: the test split.
         truth: [n] its classes.
         config: what the bundle says of itself.
+        confidence: how sure it is of logits.
         unquantized: what the unquantized model answers to the disturbed texts; None: it was not asked.
         policy: margin and confidence.
 
@@ -61,7 +65,7 @@ def robustness(
         return Robustness()
     changed = disturbed(split.texts)
     wanted = truth[list(changed.places)]
-    ours = predictions_of(observed.of(DISTURBED, len(changed.texts)), config).codes
+    ours = predictions_of(observed.of(DISTURBED, len(changed.texts)), config, confidence).codes
     theirs = None if unquantized is None else aligned("unquantized, disturbed", unquantized, wanted, config.labels)
     places = {kind: [place for place, one in enumerate(changed.kinds) if one == kind] for kind in KINDS}
     some = {kind: rows for kind, rows in places.items() if rows}

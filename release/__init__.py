@@ -32,7 +32,7 @@ What is published is static files that any TUF client can verify from `metadata/
 """
 
 from release.attest import attest, verify_evidence
-from release.bundles import assemble, open_bundle
+from release.bundles import assemble, open_bundle, unpack
 from release.changes import Change, Standing, changes, standing
 from release.keys import Keys, SigningKey
 from release.packs import assemble_pack, open_pack_folder
@@ -69,5 +69,6 @@ __all__ = [
     "open_pack_folder",
     "sign_bundle",
     "standing",
+    "unpack",
     "verify_evidence",
 ]

@@ -173,6 +173,9 @@ def promote(
     managers: Annotated[
         list[str] | None, typer.Option("--as", help="Release manager who signs; stable needs several.")
     ] = None,
+    renew_reference: Annotated[
+        bool, typer.Option("--renew-reference", help="Hold later builds to these, no longer to the first ones.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Let builds into a channel. Every signature, digest and verdict is checked again first.
@@ -184,7 +187,9 @@ def promote(
     from pipelines.steps.release import promote as promote_
 
     with locked(found):
-        manifest = promote_(found, channel, workflows=workflow or (), managers=managers or ())
+        manifest = promote_(
+            found, channel, workflows=workflow or (), managers=managers or (), renew_reference=renew_reference
+        )
     output.show(manifest, output.manifest, as_json=json)
 
 

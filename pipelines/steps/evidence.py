@@ -22,7 +22,8 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
-from pipelines.steps import retrievers
+from pipelines.steps import predecessors, retrievers
+from pipelines.steps.builds import VALIDATION
 from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, resolved_profile
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
@@ -50,23 +51,30 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
     retrieves = workflow in project.retrievers
     policy = (retrieval_policy if retrieves else accuracy_policy)(project, workflow)
     here, profile = machine(), resolved_profile(project, profile_name)
+    digest = sha256_of(built.path / "manifest.json")
+    earlier = predecessors.predecessors(project, workflow, profile_name, digest)
+    build = project.store.latest("quantized_model", name)
     step = Step(
         name="accuracy_report",
         inputs={
             "bundle": built.digest, "corpus": corpus.digest, "baselines": baselines.digest,
-            "unquantized": unquantized.digest, "machine": digest_of(dump(here)),
+            "unquantized": unquantized.digest, "machine": digest_of(dump(here)), "quantized_model": build.digest,
+            **{role: ref.digest for role, ref in earlier.items()},
         },
         parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy)},
-        code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence"),
+        code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
+              "pipelines.steps.predecessors"),
         libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
     )  # fmt: skip
 
     def work(out: Path) -> None:
         told = "rankings" if retrieves else "predictions"
         fitted = {"unquantized": _json(unquantized, told), **_json(baselines, told)}
+        answered = {role: predecessors.answers(project, workflow, ref) for role, ref in earlier.items()}
+        fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
         given: dict[str, Any] = {
             "profile": profile,
-            "bundle_digest": sha256_of(built.path / "manifest.json"),
+            "bundle_digest": digest,
             "references": {model: found["test"] for model, found in fitted.items()},
             "policy": policy,
             "on_disturbed": fitted["unquantized"][DISTURBED],
@@ -76,6 +84,10 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
         if retrieves:
             given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
             given["documents"] = retrievers.documents_of(read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE))
+        if "champion" in answered:
+            ours = json.loads((build.path / VALIDATION).read_text())
+            won = predecessors.compared(project, workflow, ours, fitted["champion"]["validation"], policy)
+            given["more"] = [predecessors.succession(won, answered["champion"], built.path / name)]
         measure = retrieval.measure if retrieves else accuracy.measure
         write_report(project, measure(built.path / name, corpus.path, **given), out)
 

@@ -215,3 +215,18 @@ def test_budgets_are_inclusive() -> None:
     metric = Metric(name="size_mb", value=10.0, n=1, unit="MB")
     assert gates.at_most(metric, 10.0, name="size", what="size").verdict is Verdict.PASS
     assert gates.at_most(metric, 9.9, name="size", what="size").verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("difference", "size", "verdict", "says"),
+    [
+        (0.004, 24.0, Verdict.PASS, "better on validation"),
+        (0.0, 24.0, Verdict.INCONCLUSIVE, "the champion stays"),
+        (-0.002, 23.9, Verdict.INCONCLUSIVE, "the champion stays"),
+        (-0.002, 20.0, Verdict.PASS, "smaller"),
+    ],
+)
+def test_the_champion_stays_where_nothing_beats_it(difference: float, size: float, verdict: Verdict, says: str) -> None:
+    found = comparison(difference - 0.01, difference + 0.01).model_copy(update={"difference": difference})
+    gate = gates.succeeds(found, size, 24.0)
+    assert gate.verdict is verdict and says in gate.reason
