@@ -223,7 +223,8 @@ def _title(report: Evidence) -> str:
 
 
 def _judged(report: Evidence) -> str:
-    return f"{TITLES[report.kind]}: {report.verdict.value}, {MEASURED[report.measurement]}"
+    at = f" at site {report.site}" if report.site else ""
+    return f"{TITLES[report.kind]}: {report.verdict.value}, {MEASURED[report.measurement]}{at}"
 
 
 def _tiles(reports: Sequence[Evidence], profile: HardwareProfile) -> Iterator[Tile]:
@@ -247,6 +248,10 @@ def _facts(reports: Sequence[Evidence], setting: Setting) -> dict[str, str]:
             facts["measured with"] = f"split {report.split.name}, {report.split.n:,} {tables.things(report)}"
         if isinstance(report, KnowledgeReport) and report.lost:
             facts["not asked"] = f"{len(report.lost):,} questions whose passages are gone: {', '.join(report.lost)}"
+        if isinstance(report, LatencyReport) and report.queries:
+            facts["timed by"] = _timed(report)
+        if report.receipt:
+            facts[f"{TITLES[report.kind].lower()} receipt"] = f"{report.receipt}, signed by the device of {report.site}"
     machines = {_machine(report.machine): report for report in reports}
     for described, report in machines.items():
         facts["measured on" if len(machines) == 1 else f"{TITLES[report.kind].lower()} measured on"] = described
@@ -254,8 +259,17 @@ def _facts(reports: Sequence[Evidence], setting: Setting) -> dict[str, str]:
     return facts
 
 
+def _timed(report: LatencyReport) -> str:
+    """How latency was taken."""
+    tool = f"MLPerf LoadGen {report.loadgen}" if report.loadgen else "our own loop"
+    held = f", memory held by {report.memory_held}" if report.memory_held else ""
+    cores = "1 core" if report.cores == 1 else f"{report.cores} cores"
+    return f"{tool}, {report.queries:,} queries, one at a time on {cores}{held}"
+
+
 def _machine(found: Machine) -> str:
+    built = f" ({found.build})" if found.build != "unknown" else ""
     return (
         f"{found.host.cpu_model}, {found.isa}, {found.host.cores} cores, {found.host.memory_mb:,} MB, governor "
-        f"{found.governor}, kernel {found.kernel}, onnxruntime {found.onnxruntime}, Python {found.python}"
+        f"{found.governor}, kernel {found.kernel}, onnxruntime {found.onnxruntime}{built}, Python {found.python}"
     )

@@ -87,7 +87,9 @@ def between(metric: Metric) -> str:
 
 
 def span(metric: Metric) -> str:
-    """The interval of a metric; empty where it has none."""
+    """The interval of a metric, or its bound; empty where it has none."""
+    if metric.high is not None and metric.low is None:
+        return f"at most {figure(metric.high, metric.unit)}"
     if metric.low is None or metric.high is None:
         return ""
     return f"{figure(metric.low, metric.unit).removesuffix(metric.unit).strip()} to {figure(metric.high, metric.unit)}"

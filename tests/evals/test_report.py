@@ -202,6 +202,18 @@ def test_a_page_of_what_there_is(accuracy: AccuracyReport, latency: LatencyRepor
     assert headings(report.html([bare, untimed], Setting(profile))) == ["Gates", "Metrics"]
 
 
+def test_who_measured_and_how_is_said(latency: LatencyReport, profile: HardwareProfile) -> None:
+    text = report.html([latency], Setting(profile))
+    assert "our own loop, 700 queries, one at a time on 1 core" in text
+    afar = latency.model_copy(
+        update={"site": "north", "receipt": DIGEST, "loadgen": "5.1", "memory_held": "cgroup", "cores": 2}
+    )
+    text = report.html([afar], Setting(profile))
+    assert "measured on hardware of the profile at site north" in text
+    assert "MLPerf LoadGen 5.1, 700 queries, one at a time on 2 cores, memory held by cgroup" in text
+    assert f"{DIGEST}, signed by the device of north" in text
+
+
 def test_the_same_reports_give_the_same_bytes(
     accuracy: AccuracyReport, latency: LatencyReport, setting: Setting
 ) -> None:

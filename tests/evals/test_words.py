@@ -80,5 +80,6 @@ def test_a_metric_at_a_glance() -> None:
     assert (reading(share), between(share)) == ("85.7%", "80.0% to 90.0%")
     timed = Metric(name="p99", value=7.33, n=662, low=7.07, high=13.02, unit="ms")
     assert (reading(timed), between(timed), span(timed)) == ("7.33 ms", "7.07 to 13.02 ms", "7.07 to 13.02 ms")
+    assert span(Metric(name="p99/loadgen", value=7.0, n=662, high=7.5, unit="ms")) == "at most 7.50 ms"
     bare = Metric(name="macro_f1", value=0.9, n=10)
     assert (reading(bare), between(bare), span(bare)) == ("0.900", "", "")
