@@ -116,11 +116,12 @@ def _lines(axes: Axes, references: Mapping[str, float]) -> None:
     bottom, top = axes.get_ylim()
     inside = {name: value for name, value in references.items() if value >= bottom - 0.6 * (top - bottom)}
     axes.set_ylim(min([bottom, *(value - 0.2 * (top - bottom) for value in inside.values())]), top)
-    for name, value in sorted(inside.items()):
+    for value in inside.values():
         axes.axhline(value, color=plots.GREY, linewidth=1.2, linestyle=":", zorder=1)
+    for value, names in _together(inside, 0.06 * (top - bottom)):
         axes.annotate(
-            f"{name} {value:.3f}", (0.005, value), (0, 2), xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points", fontsize=8, color=plots.GREY,
+            names, (0.005, value), (0, 2), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+            fontsize=8, color=plots.GREY,
         )  # fmt: skip
     below = ", ".join(f"{name} {value:.3f}" for name, value in sorted(references.items()) if name not in inside)
     if below:
@@ -128,6 +129,17 @@ def _lines(axes: Axes, references: Mapping[str, float]) -> None:
             f"further down: {below}", (0.005, 0), (0, 3), xycoords="axes fraction", textcoords="offset points",
             fontsize=8, color=plots.GREY,
         )  # fmt: skip
+
+
+def _together(values: Mapping[str, float], gap: float) -> list[tuple[float, str]]:
+    """One label for lines that lie closer than a gap, at the uppermost of them."""
+    groups: list[list[tuple[str, float]]] = []
+    for name, value in sorted(values.items(), key=lambda pair: (-pair[1], pair[0])):
+        if groups and groups[-1][-1][1] - value < gap:
+            groups[-1].append((name, value))
+        else:
+            groups.append([(name, value)])
+    return [(group[0][1], ", ".join(f"{name} {value:.3f}" for name, value in group)) for group in groups]
 
 
 def _dot(axes: Axes, one: Candidate, best: bool, x: float, y: float) -> None:

@@ -76,7 +76,7 @@ def test_pages_are_whole_and_quiet(pages: dict[str, Path], tab: Any, width: int,
 
 def test_folded_tables_open_without_a_script(pages: dict[str, Path], tab: Any) -> None:
     tab.open(pages["build"], width=1200)
-    hidden = "[...document.querySelectorAll('details table')].filter(one => one.getClientRects().length === 0).length"
+    hidden = "[...document.querySelectorAll('details table')].filter(one => !one.checkVisibility()).length"
     assert tab.ask(hidden) > 0
     tab.ask("document.querySelectorAll('details').forEach(one => { one.querySelector('summary').click() })")
     assert tab.ask(hidden) == 0

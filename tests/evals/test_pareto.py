@@ -58,6 +58,12 @@ def test_figures_of_different_splits_and_untimed_ones_do_not_compete() -> None:
     assert on_front(candidates) == [True, False, True, True, False]
 
 
+def test_lines_that_lie_together_share_a_label() -> None:
+    found = pareto._together({"a": 0.726, "b": 0.7261, "c": 0.8, "d": 0.1}, 0.01)
+    assert found == [(0.8, "c 0.800"), (0.7261, "b 0.726, a 0.726"), (0.1, "d 0.100")]
+    assert pareto._together({}, 0.01) == []
+
+
 @pytest.mark.parametrize("candidates", [
     [Candidate("only", 0.9, 20, latency_ms=5, chosen=True)],
     [Candidate("only", 0.9, 20, split="validation", chosen=True)],
