@@ -98,7 +98,7 @@ def _panel(axes: Axes, group: Sequence[tuple[Candidate, bool]], references: Mapp
         axes.set_xlabel("size in MB, not timed")
     _limits(axes, [one for one, _ in group])
     if any(one.split == "test" for one, _ in group):
-        _lines(axes, references)
+        _lines(axes, references, 0.45 if timed else 0.15)
     for (one, best), (x, y) in zip(group, spots, strict=True):
         _dot(axes, one, best, x, y)
     _labels(axes, group, spots)
@@ -107,12 +107,12 @@ def _panel(axes: Axes, group: Sequence[tuple[Candidate, bool]], references: Mapp
 def _limits(axes: Axes, group: Sequence[Candidate]) -> None:
     low = min(one.metric if one.low is None else one.low for one in group)
     high = max(one.metric if one.high is None else one.high for one in group)
-    pad = max((high - low) * 0.25, 0.005)
+    pad = max((high - low) * 0.25, 0.02)
     axes.set_ylim(low - pad, high + pad)
 
 
-def _lines(axes: Axes, references: Mapping[str, float]) -> None:
-    """Other models as lines; those outside of the picture are named at its edge."""
+def _lines(axes: Axes, references: Mapping[str, float], place: float) -> None:
+    """Other models as lines, named at a place along the axis; those outside of the picture are named at its edge."""
     bottom, top = axes.get_ylim()
     inside = {name: value for name, value in references.items() if value >= bottom - 0.6 * (top - bottom)}
     axes.set_ylim(min([bottom, *(value - 0.2 * (top - bottom) for value in inside.values())]), top)
@@ -120,14 +120,14 @@ def _lines(axes: Axes, references: Mapping[str, float]) -> None:
         axes.axhline(value, color=plots.GREY, linewidth=1.2, linestyle=":", zorder=1)
     for value, names in _together(inside, 0.06 * (top - bottom)):
         axes.annotate(
-            names, (0.005, value), (0, 2), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-            fontsize=8, color=plots.GREY,
+            names, (place, value), (0, 2), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+            fontsize=8, color=plots.GREY, ha="center", zorder=1,
         )  # fmt: skip
     below = ", ".join(f"{name} {value:.3f}" for name, value in sorted(references.items()) if name not in inside)
     if below:
         axes.annotate(
-            f"further down: {below}", (0.005, 0), (0, 3), xycoords="axes fraction", textcoords="offset points",
-            fontsize=8, color=plots.GREY,
+            f"further down: {below}", (place, 0), (0, 3), xycoords="axes fraction", textcoords="offset points",
+            fontsize=8, color=plots.GREY, ha="center", zorder=1,
         )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def _labels(axes: Axes, group: Sequence[tuple[Candidate, bool]], spots: Sequence
             f"{one.name}, {one.size_mb:.1f} MB{_remark(one)}", spots[place], (1.03, (rank + 0.5) * step),
             textcoords="axes fraction", fontsize=8.5, va="center", annotation_clip=False,
             fontweight="bold" if best else "normal", color="black" if best else plots.GREY,
-            arrowprops={"arrowstyle": "-", "color": "#b8b8b8", "linewidth": 0.7, "shrinkB": 5},
+            arrowprops={"arrowstyle": "-", "color": "#b8b8b8", "linewidth": 0.7, "shrinkB": 5, "relpos": (0, 0.5)},
         )  # fmt: skip
 
 
