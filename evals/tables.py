@@ -142,7 +142,7 @@ def robustness(found: Iterable[Slice]) -> Table:
 
 def _slices(title: str, found: Sequence[tuple[str, Slice]], scores: Mapping[str, float]) -> Table:
     paired = any(one.theirs is not None for _, one in found)
-    head = ["", "n", "right", *(["interval"] if any(one.low is not None for _, one in found) else [])]
+    head = ["", "n", "this build", *(["interval"] if any(one.low is not None for _, one in found) else [])]
     head += ["unquantized", "lost", "gained"] if paired else []
     head += ["F1"] if scores else []
     rows = _Rows()

@@ -115,7 +115,7 @@ def compared(found: Comparison, things: str = "rows") -> str:
         )
     if found.detectable is not None:
         said.append(f"a true loss of {found.detectable:.3f} or more would show in four of five measurements")
-    return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
+    return " ".join(f"{part if part.startswith('nDCG') else part[0].upper() + part[1:]}." for part in said)
 
 
 def _means(found: Comparison) -> str:

@@ -65,6 +65,7 @@ def test_a_comparison_says_everything_in_words() -> None:
     bare = compared(comparison(power=None, detectable=None, difference=0.0001))
     assert "no difference" in bare
     assert "would" not in bare
+    assert compared(comparison(metric="ndcg_at_10")).startswith("nDCG@10 0.900 here")
 
 
 def test_names_and_figures() -> None:
