@@ -103,7 +103,7 @@ def on_hardware(found: Sequence[Gate], mismatch: str | None) -> tuple[Gate, ...]
 def emulated(found: Sequence[Gate]) -> tuple[Gate, ...]:
     """The gates as they count where the hardware was emulated: they may fail, and cannot pass."""
     seen = [gate if gate.verdict is FAIL or gate.name == "canary" else preview(gate, "emulated") for gate in found]
-    says = "emulated, not measured: it may show that a build fails, not that it passes; run `lading build` for it on "
+    says = "emulated, not measured: it may show that a build fails, not that it passes; run `lading-site measure` on "
     return (*seen, Gate(name="hardware", verdict=INCONCLUSIVE, reason=says + "a machine that matches"))
 
 
@@ -261,6 +261,15 @@ def steady(drift: float, limit: float, attempts: int, *, headroom: float) -> Gat
     )
 
 
+def invalid() -> Gate:
+    """LoadGen itself does not take the run for a valid one."""
+    return Gate(
+        name="loadgen",
+        verdict=INCONCLUSIVE,
+        reason="LoadGen says that the run is not valid: too short, or too few queries; measure again",
+    )
+
+
 def at_most(metric: Metric, limit: float, *, name: str, what: str) -> Gate:
     """Whether a measured amount stays within its budget."""
     passes = metric.value <= limit
@@ -278,8 +287,8 @@ def unmeasured(mismatch: str) -> Gate:
     return Gate(
         name="hardware",
         verdict=INCONCLUSIVE,
-        reason=f"not measured on hardware of this profile: {mismatch}; "
-        "run `lading build` for it on a machine that matches",
+        reason=f"not measured on hardware of this profile: {mismatch}; run `lading-site measure` on a machine that "
+        "matches, then `lading receipts import`",
     )
 
 

@@ -3,61 +3,40 @@
 MLPerf LoadGen's single-stream method: warm-up, then one query after the other, as many as
 the percentile needs, through the engine that sites run. Once with a synthetic input of
 exactly the objective's length, which decides the gate, and once with the workflow's own texts.
+`measure` does both; `judge` makes the report of an outcome, whichever machine it came from.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import evals
 from evals import gates
 from evals.accuracy import require_profile
 from evals.engines import this_machine
-from evals.percentiles import min_queries, percentile
+from evals.percentiles import percentile
 from fleet_manifests import (
     BundleConfig,
-    DataError,
     Gate,
     HardwareProfile,
     IntegrityError,
-    LadingError,
     LatencyReport,
     Machine,
     Measurement,
     Metric,
     Verdict,
-    dump,
     parse,
     worst,
 )
 from fleet_manifests.bundle import BUNDLE_FILE
-from runtimes.measure.latency import Job, Outcome
+from runtimes.measure import process
+from runtimes.measure.latency import Outcome
 
-WORKER = (sys.executable, "-m", "runtimes.measure.latency")
-STEADY = 0.10
-"""A reference kernel that moved by more than this share means that the machine was not steady."""
-QUIET = 0.10
-"""A process that waited for a cpu for more than this share of the time was not alone."""
-ATTEMPTS = 3
-SECONDS = 3.0
-"""Time per load that a fast model's queries fill."""
-MAX_TEXTS = 1000
 PERCENTILES = (50, 90, 99)
-
-
-class WorkerDiedError(Exception):
-    """The measuring process ended without an answer: which gate that fails, and how it ended."""
-
-    def __init__(self, gate: str, reason: str) -> None:
-        """Name the gate and give the sentence."""
-        super().__init__(reason)
-        self.gate = gate
+FAILED_GATES = {"memory": "memory", "time": "latency"}
+"""The gate that a measurement fails which came to no end."""
 
 
 def measure(
@@ -68,9 +47,9 @@ def measure(
     texts: Sequence[str],
     taken: datetime,
     machine: Machine | None = None,
-    timeout: float = 600.0,
-    seconds: float = SECONDS,
-    worker: Sequence[str] = WORKER,
+    timeout: float = process.TIMEOUT,
+    seconds: float = process.SECONDS,
+    worker: Sequence[str] = process.LATENCY,
 ) -> LatencyReport:
     """Measure a bundle against the objective, memory and size budget of its profile.
 
@@ -91,28 +70,89 @@ def measure(
         IntegrityError: the folder is not a bundle, or the bundle does not load.
         LadingError: the measuring process could not do its work.
     """
-    config = _config(bundle)
-    require_profile(config.profile, profile)
-    if not texts:
-        raise DataError("latency: no texts; give the texts of the workflow's validation split")
+    require_profile(config_of(bundle).profile, profile)
     machine = machine or this_machine()
+    job = process.latency_job(bundle, profile, texts, seconds)
+    mismatch = profile.mismatch(machine.host) or _too_few_cpus(profile.cores)
+    outcome = None
+    if mismatch is None:
+        outcome = process.latency(
+            job, worker=worker, timeout=timeout, enough=lambda found: not undecided(found, profile)
+        )
+    return _report(bundle, outcome, mismatch, profile, bundle_digest, taken, machine)
+
+
+def judge(
+    bundle: Path,
+    outcome: Outcome,
+    *,
+    profile: HardwareProfile,
+    bundle_digest: str,
+    taken: datetime,
+    machine: Machine,
+) -> LatencyReport:
+    """The report of an outcome, wherever it was measured.
+
+    Args:
+        bundle: folder of the bundle.
+        outcome: what was measured of it.
+        profile: what the bundle was built for.
+        bundle_digest: what the report is about.
+        taken: when it was measured.
+        machine: who measured.
+
+    Raises:
+        UsageError: the bundle is for another profile.
+        IntegrityError: the folder is not a bundle, or the outcome is not one of this bundle and profile.
+    """
+    config = config_of(bundle)
+    require_profile(config.profile, profile)
+    _require_outcome(outcome, config, profile)
+    return _report(bundle, outcome, profile.mismatch(machine.host), profile, bundle_digest, taken, machine)
+
+
+def config_of(bundle: Path) -> BundleConfig:
+    """What a bundle says of itself.
+
+    Raises:
+        IntegrityError: the folder is not a bundle.
+    """
+    path = bundle / BUNDLE_FILE
+    try:
+        return parse(BundleConfig, path.read_bytes(), where=str(path))
+    except OSError as exc:
+        raise IntegrityError(f"{path}: expected the description of a bundle, found none: {exc.strerror}") from exc
+
+
+def undecided(outcome: Outcome, profile: HardwareProfile) -> bool:
+    """Whether noise leaves a measurement open, so that it is worth taking again."""
+    return any(gate.verdict is Verdict.INCONCLUSIVE for gate in _noise_gates(outcome, profile))
+
+
+def _report(
+    bundle: Path,
+    outcome: Outcome | None,
+    mismatch: str | None,
+    profile: HardwareProfile,
+    bundle_digest: str,
+    taken: datetime,
+    machine: Machine,
+) -> LatencyReport:
+    """The report; without an outcome, or of a machine that is not of the profile, of the size alone."""
     size = Metric(name="size_mb", value=_size_mb(bundle), n=1, unit="MB")
     found = [gates.at_most(size, profile.size_budget_mb, name="size", what="bundle size")]
-    metrics = [size]
-    outcome = Outcome()
-    mismatch = profile.mismatch(machine.host) or _too_few_cpus(profile.cores)
-    if mismatch is not None:
-        found.append(gates.unmeasured(mismatch))
+    metrics, counted = [size], Outcome()
+    if outcome is None or mismatch is not None:
+        found.append(gates.unmeasured(mismatch or "nothing was measured"))
+    elif outcome.failure:
+        name = FAILED_GATES[outcome.failure]
+        found.append(Gate(name=name, verdict=Verdict.FAIL, reason=outcome.message))
     else:
-        try:
-            outcome = _settled(_job(bundle, profile, texts, seconds), profile, worker, timeout)
-        except WorkerDiedError as exc:
-            found.append(Gate(name=exc.gate, verdict=Verdict.FAIL, reason=str(exc)))
-        else:
-            metrics += _metrics(outcome, profile)
-            found += _gates(outcome, metrics, profile)
+        counted = outcome
+        metrics += _metrics(outcome, profile)
+        found += _gates(outcome, metrics, profile)
     return LatencyReport(
-        workflow=config.workflow,
+        workflow=config_of(bundle).workflow,
         profile=profile.name,
         bundle=bundle_digest,
         taken=taken,
@@ -121,81 +161,32 @@ def measure(
         metrics=tuple(metrics),
         gates=tuple(found),
         verdict=worst(gate.verdict for gate in found),
-        queries=len(outcome.objective_ms),
+        queries=len(counted.objective_ms),
         cores=profile.cores,
-        samples_ms=tuple(round(sample, 4) for sample in outcome.objective_ms),
+        samples_ms=tuple(round(sample, 4) for sample in counted.objective_ms),
+        loadgen=counted.loadgen.version if counted.loadgen else None,
+        memory_held=counted.memory_held if outcome and not outcome.failure else None,
     )
 
 
-def _config(bundle: Path) -> BundleConfig:
-    path = bundle / BUNDLE_FILE
-    try:
-        return parse(BundleConfig, path.read_bytes(), where=str(path))
-    except OSError as exc:
-        raise IntegrityError(f"{path}: expected the description of a bundle, found none: {exc.strerror}") from exc
-
-
-def _job(bundle: Path, profile: HardwareProfile, texts: Sequence[str], seconds: float) -> Job:
-    """The last of the allowed cpus: the first ones serve the interrupts."""
-    step = max(len(texts) // MAX_TEXTS, 1)
-    return Job(
-        bundle=str(bundle),
-        cpus=tuple(sorted(os.sched_getaffinity(0))[-profile.cores :]),
-        memory_guard_mb=4 * profile.memory_mb + 1024,
-        texts=tuple(texts[::step][:MAX_TEXTS]),
-        tokens=profile.latency.tokens,
-        queries=min_queries(profile.latency.percentile),
-        seconds=seconds,
-    )
+def _require_outcome(outcome: Outcome, config: BundleConfig, profile: HardwareProfile) -> None:
+    """Refuse an outcome that no measurement of this bundle for this profile has."""
+    if outcome.failure:
+        if outcome.failure not in FAILED_GATES:
+            raise IntegrityError(f"latency outcome: nothing was measured: {outcome.message}")
+        return
+    expected = min(profile.latency.tokens, config.max_tokens)
+    if outcome.tokens != expected:
+        raise IntegrityError(f"latency outcome: tokens: expected {expected}, found {outcome.tokens}; measure again")
+    for name in ("objective_ms", "workload_ms"):
+        found = getattr(outcome, name)
+        if not found or min(found) <= 0:
+            raise IntegrityError(f"latency outcome: {name}: expected latencies above 0 ms; measure again")
 
 
 def _too_few_cpus(cores: int) -> str | None:
     allowed = len(os.sched_getaffinity(0))
     return None if allowed >= cores else f"{cores} cores are needed, this process may use {allowed}"
-
-
-def _settled(job: Job, profile: HardwareProfile, worker: Sequence[str], timeout: float) -> Outcome:
-    """Measure until noise leaves no doubt, at most `ATTEMPTS` times; then the calmest attempt counts."""
-    outcomes: list[Outcome] = []
-    for _ in range(ATTEMPTS):
-        outcome = _run(job, worker, timeout)
-        if all(gate.verdict is not Verdict.INCONCLUSIVE for gate in _noise_gates(outcome, profile)):
-            return outcome
-        outcomes.append(outcome)
-    return min(outcomes, key=lambda outcome: outcome.drift + (outcome.waited or 0.0))
-
-
-def _run(job: Job, worker: Sequence[str], timeout: float) -> Outcome:
-    """One measuring process.
-
-    Raises:
-        WorkerDiedError: killed, out of memory or out of time.
-        LadingError: it ended in an error that is not the model's.
-    """
-    root = str(Path(evals.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    try:
-        done = subprocess.run(
-            list(worker), input=dump(job), capture_output=True, timeout=timeout, env={**os.environ, "PYTHONPATH": path}
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise WorkerDiedError(
-            "latency", f"the measuring process did not finish in {timeout:g} s and was killed"
-        ) from exc
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        hint = ", which usually means that the machine ran out of memory" if name == "SIGKILL" else ""
-        raise WorkerDiedError("memory", f"the measuring process was ended by {name}{hint}")
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().rsplit("\n", 1)[-1]
-        raise LadingError(f"the measuring process ended with code {done.returncode}: {last or 'no message'}")
-    outcome = parse(Outcome, done.stdout, where="answer of the measuring process")
-    if outcome.failure == "memory":
-        raise WorkerDiedError("memory", f"the measuring process ran out of memory at {job.memory_guard_mb} MB")
-    if outcome.failure:
-        kind = IntegrityError if outcome.failure == "integrity" else DataError
-        raise kind(f"{job.bundle}: cannot be measured: {outcome.message}")
-    return outcome
 
 
 def _metrics(outcome: Outcome, profile: HardwareProfile) -> Iterator[Metric]:
@@ -207,7 +198,17 @@ def _metrics(outcome: Outcome, profile: HardwareProfile) -> Iterator[Metric]:
                 yield found
     yield Metric(name="load_ms", value=outcome.load_ms, n=1, unit="ms")
     yield Metric(name="first_answer_ms", value=outcome.first_answer_ms, n=1, unit="ms")
+    if outcome.cold_start_ms is not None:
+        yield Metric(name="cold_start_ms", value=outcome.cold_start_ms, n=1, unit="ms")
     yield Metric(name="peak_rss_mb", value=outcome.peak_rss_mb, n=1, unit="MB")
+    if outcome.throughput is not None:
+        yield Metric(name="throughput", value=outcome.throughput, n=1, unit="1/s")
+    if outcome.energy_mj is not None:
+        yield Metric(name="energy_mj", value=outcome.energy_mj, n=1, unit="mJ")
+    if outcome.loadgen is not None:
+        n, which = len(outcome.objective_ms), profile.latency.percentile
+        said = outcome.loadgen
+        yield Metric(name=f"p{which}/loadgen", value=said.percentile_ms, n=n, high=said.estimate_ms, unit="ms")
     yield Metric(name="drift", value=outcome.drift, n=1)
     if outcome.waited is not None:
         yield Metric(name="waited", value=outcome.waited, n=1)
@@ -216,6 +217,8 @@ def _metrics(outcome: Outcome, profile: HardwareProfile) -> Iterator[Metric]:
 def _gates(outcome: Outcome, metrics: Sequence[Metric], profile: HardwareProfile) -> Iterator[Gate]:
     by_name = {metric.name: metric for metric in metrics}
     yield from _noise_gates(outcome, profile)
+    if outcome.loadgen is not None and not outcome.loadgen.valid:
+        yield gates.invalid()
     yield gates.at_most(by_name["peak_rss_mb"], profile.memory_mb, name="memory", what="peak memory")
 
 
@@ -229,9 +232,9 @@ def _noise_gates(outcome: Outcome, profile: HardwareProfile) -> Iterator[Gate]:
     metric = percentile(outcome.objective_ms, objective.percentile, name=f"p{objective.percentile}")
     found = gates.latency(metric, objective, outcome.tokens)
     waited = outcome.waited or 0.0
-    yield gates.busy(found, waited) if found.verdict is Verdict.FAIL and waited > QUIET else found
+    yield gates.busy(found, waited) if found.verdict is Verdict.FAIL and waited > process.QUIET else found
     headroom = objective.milliseconds / found.observed if found.observed else 0.0
-    yield gates.steady(outcome.drift, STEADY, ATTEMPTS, headroom=headroom)
+    yield gates.steady(outcome.drift, process.STEADY, process.ATTEMPTS, headroom=headroom)
 
 
 def _size_mb(bundle: Path) -> float:

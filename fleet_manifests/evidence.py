@@ -48,6 +48,8 @@ class Machine(Wire):
     kernel: str = "unknown"
     python: str = "unknown"
     onnxruntime: str = "unknown"
+    build: str = "unknown"
+    """How that onnxruntime was built: its source and options."""
 
 
 class Metric(Wire):
@@ -185,6 +187,10 @@ class Report(Wire):
     metrics: tuple[Metric, ...]
     gates: tuple[Gate, ...]
     verdict: Verdict
+    site: Name | None = None
+    """The site whose device measured; None: the factory did."""
+    receipt: Digest | None = None
+    """The receipt that the device signed, and of which this report was made."""
 
     @property
     def subject(self) -> str:
@@ -235,6 +241,10 @@ class LatencyReport(Report):
     cores: int
     samples_ms: tuple[float, ...] = ()
     """Latencies of the measured queries in milliseconds, in order, for the plot."""
+    loadgen: str | None = None
+    """Version of the MLPerf LoadGen that issued the queries."""
+    memory_held: Literal["cgroup", "rlimit"] | None = None
+    """What held the measuring process to its memory."""
 
 
 class KnowledgeReport(Answered):

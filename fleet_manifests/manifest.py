@@ -39,6 +39,9 @@ class BuildEntry(Wire):
     reference: BundleRef | None = None
     """The bundle that its successors are held to besides this one, so that small losses cannot add up: the first that
     the channel had for this workflow and profile, until a release manager renews it. None: this one."""
+    cases: Descriptor | None = None
+    """The texts that a device runs to measure this build, as a blob; only in `candidates`, and None there where
+    they may not travel."""
 
 
 class WorkflowEntry(Wire):
@@ -123,6 +126,8 @@ class FleetManifest(Wire):
         for name, workflow in self.workflows.items():
             if missing := sorted(set(workflow.builds) - set(self.profiles)):
                 raise ValueError(f"workflow {name} has a build for profile {missing[0]}, which is not listed")
+            if self.channel != "candidates" and any(build.cases for build in workflow.builds.values()):
+                raise ValueError(f"workflow {name} has measurement cases; only candidates are measured")
         return self
 
     def profile_for(self, host: HostFacts, *, kind: str, wanted: str | None) -> HardwareProfile:

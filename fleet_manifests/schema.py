@@ -17,6 +17,7 @@ from fleet_manifests.evidence import AccuracyReport, KnowledgeReport, LatencyRep
 from fleet_manifests.knowledge import PackConfig, Passage
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.profile import HardwareProfile
+from fleet_manifests.receipt import MeasurementCases, Receipt
 
 FOLDER = Path(__file__).parent / "schemas"
 
@@ -29,8 +30,10 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "knowledge_pack.v1": PackConfig,
     "knowledge_report.v1": KnowledgeReport,
     "latency_report.v1": LatencyReport,
+    "measurement_cases.v1": MeasurementCases,
     "oci_manifest.v1": OciManifest,
     "passage.v1": Passage,
+    "receipt.v1": Receipt,
 }
 
 

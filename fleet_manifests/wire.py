@@ -59,19 +59,20 @@ def dump(value: BaseModel) -> bytes:
     return rfc8785.dumps(value.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
-def parse(kind: type[W], raw: bytes, *, where: str = "document") -> W:
+def parse(kind: type[W], raw: bytes, *, where: str = "document", limit: int = MAX_DOCUMENT_BYTES) -> W:
     """Read one wire document.
 
     Args:
         kind: the type expected.
-        raw: the bytes, at most `MAX_DOCUMENT_BYTES`.
+        raw: the bytes, at most `limit`.
         where: what to call the document in an error.
+        limit: most bytes that it may have.
 
     Raises:
-        IntegrityError: not JSON, a duplicate key, NaN, or not of the schema.
+        IntegrityError: too large, not JSON, a duplicate key, NaN, or not of the schema.
     """
-    if len(raw) > MAX_DOCUMENT_BYTES:
-        raise IntegrityError(f"{where}: {len(raw)} bytes; a document has at most {MAX_DOCUMENT_BYTES}")
+    if len(raw) > limit:
+        raise IntegrityError(f"{where}: {len(raw)} bytes; a document has at most {limit}")
     try:
         data = json.loads(raw, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:

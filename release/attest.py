@@ -1,20 +1,12 @@
-"""Evidence as attestations: in-toto Test Result statements over the digest of a bundle or pack, in DSSE.
+"""Evidence as attestations: Test Result statements over the digest of a bundle or pack (`fleet_manifests.dsse`).
 
-The report travels inside the statement, as the content of its one `configuration` entry,
-so that an envelope needs nothing beside it. Formats: in-toto Statement v1
-(https://in-toto.io/Statement/v1), predicate Test Result v0.1, DSSE v1.
+The report is the one document inside the statement.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
-from typing import Annotated, Literal
-
-from pydantic import Field
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import Error as SecuresystemslibError
-from securesystemslib.signer import SSlibKey
+from typing import Literal
 
 from fleet_manifests import (
     AccuracyReport,
@@ -27,68 +19,22 @@ from fleet_manifests import (
     Verdict,
     Wire,
     digest_of,
+    dsse,
     dump,
     parse,
     worst,
 )
+from fleet_manifests.dsse import ENVELOPE_TYPE, Enclosed, Result, Statement
 from release.keys import SigningKey
 
-PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 KIND = "lading.evidence.kind"
 """Annotation of an evidence descriptor: `accuracy`, `latency` or `knowledge`."""
 
-_RESULTS: dict[Verdict, Literal["PASSED", "WARNED", "FAILED"]] = {
+_RESULTS: dict[Verdict, Result] = {
     Verdict.PASS: "PASSED",
     Verdict.INCONCLUSIVE: "WARNED",
     Verdict.FAIL: "FAILED",
 }
-
-
-class _Resource(Wire):
-    """An in-toto ResourceDescriptor."""
-
-    name: str
-    digest: dict[str, str]
-    content: str | None = None
-    media_type: Annotated[str | None, Field(alias="mediaType")] = None
-
-
-class _Outcome(Wire):
-    """The Test Result predicate."""
-
-    result: Literal["PASSED", "WARNED", "FAILED"]
-    configuration: Annotated[tuple[_Resource, ...], Field(min_length=1, max_length=1)]
-    passed: Annotated[tuple[str, ...], Field(alias="passedTests")] = ()
-    warned: Annotated[tuple[str, ...], Field(alias="warnedTests")] = ()
-    failed: Annotated[tuple[str, ...], Field(alias="failedTests")] = ()
-
-
-class _Statement(Wire):
-    """An in-toto Statement about one bundle or pack."""
-
-    type: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")] = (
-        "https://in-toto.io/Statement/v1"
-    )
-    subject: Annotated[tuple[_Resource, ...], Field(min_length=1, max_length=1)]
-    predicate_type: Annotated[
-        Literal["https://in-toto.io/attestation/test-result/v0.1"], Field(alias="predicateType")
-    ] = "https://in-toto.io/attestation/test-result/v0.1"
-    predicate: _Outcome
-
-
-class _Signature(Wire):
-    keyid: str
-    sig: str
-
-
-class _Dsse(Wire):
-    """A DSSE envelope."""
-
-    payload: str
-    payload_type: Annotated[Literal["application/vnd.in-toto+json"], Field(alias="payloadType")]
-    signatures: Annotated[tuple[_Signature, ...], Field(min_length=1, max_length=16)]
 
 
 class _Kind(Wire):
@@ -105,10 +51,7 @@ def attest(report: Evidence, key: SigningKey) -> bytes:
         IntegrityError: the report contradicts itself.
     """
     _require_consistent(report)
-    statement = _statement(report)
-    envelope = Envelope(dump(statement), PAYLOAD_TYPE, {})
-    envelope.sign(key.signer)
-    return dump(_Dsse.model_validate(envelope.to_dict()))
+    return dsse.seal(_statement(report), key.signer)
 
 
 def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence:
@@ -122,17 +65,12 @@ def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence
     Raises:
         IntegrityError: altered, signed by someone else, about something else, or contradicting itself.
     """
-    payload = _verified_payload(envelope, public_key)
-    statement = parse(_Statement, payload, where="evidence")
-    subject, enclosed = statement.subject[0], statement.predicate.configuration[0]
-    if (found := f"sha256:{subject.digest.get('sha256', '')}") != bundle:
-        raise IntegrityError(f"evidence: is about bundle {found}, not {bundle}")
-    try:
-        raw = base64.b64decode(enclosed.content or "", validate=True)
-    except ValueError as exc:
-        raise IntegrityError("evidence: the enclosed report is not base64") from exc
-    if digest_of(raw) != f"sha256:{enclosed.digest.get('sha256', '')}":
-        raise IntegrityError("evidence: the enclosed report has another digest than the statement says")
+    statement = dsse.opened(envelope, public_key, what="evidence", by="the builder's key")
+    if statement.subject_digest != bundle:
+        raise IntegrityError(f"evidence: is about bundle {statement.subject_digest}, not {bundle}")
+    (raw, *others) = statement.enclosed(what="evidence").values()
+    if others:
+        raise IntegrityError(f"evidence: expected one report, found {1 + len(others)}")
     report = _report(raw)
     _require_consistent(report)
     if statement != _statement(report):
@@ -147,27 +85,18 @@ def evidence_descriptor(envelope: bytes, report: Evidence) -> Descriptor:
     )
 
 
-def _statement(report: Evidence) -> _Statement:
+def _statement(report: Evidence) -> Statement:
     """The one statement that a report gives."""
-    raw = dump(report)
-    enclosed = _Resource(
-        name=f"{report.kind}-report",
-        digest={"sha256": digest_of(raw).removeprefix("sha256:")},
-        content=base64.b64encode(raw).decode(),
-        media_type=f"application/vnd.lading.{report.kind}-report.v1+json",
-    )
-    outcome = _Outcome(
+    media_type = f"application/vnd.lading.{report.kind}-report.v1+json"
+    return dsse.statement(
+        report.subject,
+        report.bundle,
+        [Enclosed(f"{report.kind}-report", media_type, dump(report))],
         result=_RESULTS[report.verdict],
-        configuration=(enclosed,),
         passed=_names(report.gates, Verdict.PASS),
         warned=_names(report.gates, Verdict.INCONCLUSIVE),
         failed=_names(report.gates, Verdict.FAIL),
     )
-    subject = _Resource(
-        name=report.subject,
-        digest={"sha256": report.bundle.removeprefix("sha256:")},
-    )
-    return _Statement(subject=(subject,), predicate=outcome)
 
 
 def _names(gates: Iterable[Gate], verdict: Verdict) -> tuple[str, ...]:
@@ -191,17 +120,3 @@ def _require_consistent(report: Evidence) -> None:
         raise IntegrityError(
             f"{report.kind} report of {report.subject}: says {report.verdict}, its gates say {carried}"
         )
-
-
-def _verified_payload(raw: bytes, public_key: bytes) -> bytes:
-    """The one seam to securesystemslib: the payload of an envelope that the key signed."""
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    try:
-        dsse = parse(_Dsse, raw, where="evidence")
-        envelope = Envelope.from_dict(dsse.model_dump(by_alias=True, mode="json"))
-        envelope.verify([SSlibKey.from_crypto(load_pem_public_key(public_key))], 1)
-    except (SecuresystemslibError, ValueError, KeyError, TypeError) as exc:
-        raise IntegrityError(f"evidence: is not signed by the builder's key: {exc}") from exc
-    payload: bytes = envelope.payload
-    return payload

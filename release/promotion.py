@@ -21,11 +21,13 @@ from fleet_manifests import (
     PackConfig,
     RefusedError,
     Verdict,
+    sha256_of,
     worst,
 )
 from fleet_manifests.bundle import BundleConfig, BundleRef, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from fleet_manifests.manifest import BuildEntry, PackRef
+from fleet_manifests.receipt import CASES_TYPE
 from release.bundles import open_bundle
 from release.checks import Blob, Proof, attempt, blobs_of, proofs, reference, said, signed
 from release.packs import open_pack_folder
@@ -44,6 +46,8 @@ class Candidate:
     """What `assemble` and `sign_bundle` made: `<name>/`, manifest.json, config.json, model.sig."""
     evidence: tuple[Path, ...] = ()
     """DSSE envelopes, at most one of each kind."""
+    cases: Path | None = None
+    """The texts that a device runs to measure it, where they may travel; they go to `candidates` only."""
 
     @property
     def name(self) -> str:
@@ -140,8 +144,12 @@ def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
         defer_threshold=config.calibration.defer_threshold,
         verdict=worst(gate.verdict for gate in gates),
         evidence=_attached(evidence),
+        cases=_cases(candidate),
     )
-    return Checked(candidate, tuple(gates), entry, config.base, blobs_of(candidate.folder, manifest, ref, evidence))
+    blobs = blobs_of(candidate.folder, manifest, ref, evidence)
+    if candidate.cases is not None and entry.cases is not None:
+        blobs = (*blobs, (candidate.cases, entry.cases))
+    return Checked(candidate, tuple(gates), entry, config.base, blobs)
 
 
 def check_pack(candidate: PackCandidate, public_key: bytes, *, retriever: str) -> CheckedPack:
@@ -232,6 +240,13 @@ def _knowledge(candidate: PackCandidate, config: PackConfig, evidence: Sequence[
             reason = f"was measured with retriever {report.retriever}, the pack is bound to {config.retriever}"
             return Gate(name=KNOWLEDGE, verdict=Verdict.FAIL, reason=reason)
     return said(KNOWLEDGE, candidate.name, candidate.profile, reports)
+
+
+def _cases(candidate: Candidate) -> Descriptor | None:
+    """The measurement cases as a manifest names them."""
+    if candidate.cases is None:
+        return None
+    return Descriptor(media_type=CASES_TYPE, digest=sha256_of(candidate.cases), size=candidate.cases.stat().st_size)
 
 
 def _attached(evidence: Sequence[Proof]) -> tuple[Descriptor, ...]:

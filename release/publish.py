@@ -117,7 +117,8 @@ class Release:
             roles.require_managers(managers, self.policy, self.keys)
         elif managers:
             raise UsageError(f"{channel} is signed by the builder; it takes no approval by {', '.join(managers)}")
-        return self._publish(channel, candidates, workflows, managers, packs, renew_reference=renew_reference)
+        unmeasured = [replace(candidate, cases=None) for candidate in candidates]
+        return self._publish(channel, unmeasured, workflows, managers, packs, renew_reference=renew_reference)
 
     def assign(self, assignments: Sequence[Assignment], *, remove: Collection[str] = ()) -> tuple[Assignment, ...]:
         """Publish who gets what. Versions are given here; an assignment that says nothing new keeps its own.

@@ -22,7 +22,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         entry = steps.accuracy_report(project, *build_of(context))
         return _outcome(entry, steps.read_accuracy(entry))
 
-    @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle"], kinds={"onnx"})
+    @dg.asset(group_name="evidence", partitions_def=partitions, deps=["bundle"], kinds={"onnx"}, pool="measure")
     def latency_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """p50, p90, p99 and memory, single stream, in a process held to the profile's cores."""
         entry = steps.latency_report(project, *build_of(context))
@@ -45,6 +45,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         partitions_def=partitions,
         deps=["accuracy_report", "baselines", "bundle"],
         kinds={"onnx", "qemu"},
+        pool="emulation",
     )
     def emulated_accuracy_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Accuracy on a sample of the test split, on the profile's processor emulated by QEMU. It may fail, never pass.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Texts = Mapping[str, Sequence[str]]
 """The texts of each split."""
+MAX_JOB_BYTES = 64 * 1024 * 1024
 
 
 class Job(Wire):
@@ -34,6 +36,10 @@ class Job(Wire):
     texts: dict[str, tuple[str, ...]]
     threads: int | None = None
     """Threads of the engine; None: as the bundle says."""
+    cpus: tuple[int, ...] = ()
+    """Cpus that the process holds itself to; none: as it was started."""
+    memory_guard_mb: int | None = None
+    """Data segment limit, a guard against a runaway model; None: as it was started."""
 
 
 def outputs(bundle: Path, texts: Texts, threads: int | None = None) -> Outputs:
@@ -75,9 +81,12 @@ def unpack(raw: bytes, expected: Mapping[str, int], *, where: str) -> Outputs:
     import numpy as np
 
     try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as exc:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            if sum(one.file_size for one in archive.infolist()) > len(raw):
+                raise IntegrityError(f"{where}: expected arrays of outputs as they are, found compressed ones")
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as exc:
         raise IntegrityError(f"{where}: expected arrays of outputs, found something else: {exc}") from exc
     if set(found) != set(expected):
         raise IntegrityError(f"{where}: expected the splits {sorted(expected)}, found {sorted(found)}")
@@ -94,16 +103,31 @@ def unpack(raw: bytes, expected: Mapping[str, int], *, where: str) -> Outputs:
     return found
 
 
-def job(bundle: Path, texts: Texts, threads: int | None = None) -> bytes:
+def job(
+    bundle: Path,
+    texts: Texts,
+    threads: int | None = None,
+    *,
+    cpus: Sequence[int] = (),
+    memory_guard_mb: int | None = None,
+) -> bytes:
     """What the process reads."""
-    return dump(Job(bundle=str(bundle), texts={name: tuple(some) for name, some in texts.items()}, threads=threads))
+    named = {name: tuple(some) for name, some in texts.items()}
+    return dump(
+        Job(bundle=str(bundle), texts=named, threads=threads, cpus=tuple(cpus), memory_guard_mb=memory_guard_mb)
+    )
 
 
 def main() -> None:
     """Read the job, run, answer. Everything that libraries print goes to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)
-    wanted = parse(Job, sys.stdin.buffer.read(), where="job")
+    wanted = parse(Job, sys.stdin.buffer.read(), where="job", limit=MAX_JOB_BYTES)
+    if wanted.cpus:
+        os.sched_setaffinity(0, wanted.cpus)
+    if wanted.memory_guard_mb is not None:
+        guard = wanted.memory_guard_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (guard, guard))
     found = pack(outputs(Path(wanted.bundle), wanted.texts, wanted.threads))
     with os.fdopen(answer, "wb") as stream:
         stream.write(found)

@@ -28,6 +28,7 @@ from fleet_manifests import (
     dump,
     parse,
 )
+from runtimes.measure import process
 from runtimes.measure.latency import Job, Outcome, peak_rss_mb, text_of_length, waited_seconds
 
 pytestmark = pytest.mark.integration
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.integration
 ENGINE = """
 import os, signal, sys, time
 from types import SimpleNamespace
+from runtimes.measure import process
 from runtimes.measure.latency import main
 from fleet_manifests import BundleConfig, DataError, IntegrityError, parse
 
@@ -53,6 +55,7 @@ main(load=Engine)
 
 STEADY = """
 import sys
+from runtimes.measure import process
 from runtimes.measure.latency import Job, Outcome
 from fleet_manifests import dump, parse
 job = parse(Job, sys.stdin.buffer.read())
@@ -115,7 +118,7 @@ def test_a_slow_engine_fails(measured: Any, profile: HardwareProfile) -> None:
     slow = "end = time.thread_time() + 0.005\n        while time.thread_time() < end: pass"
     report = measured(on_query=slow, profile=profile.model_copy(update={"latency": objective}))
     assert report.metric("p90").value >= 5
-    alone = report.metric("waited").value <= latency.QUIET
+    alone = report.metric("waited").value <= process.QUIET
     assert gate(report, "latency").verdict is (Verdict.FAIL if alone else Verdict.INCONCLUSIVE)
     assert report.queries >= 64
     assert "p99" not in {metric.name for metric in report.metrics}, "64 queries say nothing about p99"

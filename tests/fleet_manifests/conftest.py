@@ -52,6 +52,7 @@ from fleet_manifests import (
     place,
 )
 from fleet_manifests.bundle import CONFIG_TYPE, FILEPATH, MANIFEST_TYPE, SIGNATURE_TYPE, WEIGHT_TYPE
+from fleet_manifests.receipt import MeasurementCases, Receipt
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = datetime(2026, 2, 1, tzinfo=UTC)
@@ -227,6 +228,11 @@ def documents(manifest: FleetManifest, profile: HardwareProfile, host: HostFacts
             cores=1,
             samples_ms=(11.0, 12.5),
         ),
+        "measurement_cases.v1": MeasurementCases(
+            workflow="exception_triage",
+            texts={"test": ("short 2 cs", "pallet late"), "oos_test": ("hello",)},
+            latency=("seal broken",),
+        ),
         "oci_manifest.v1": OciManifest(
             config=blob(CONFIG_TYPE, "1", 10),
             layers=(blob(WEIGHT_TYPE, "2", 100, "model.onnx"), blob(WEIGHT_TYPE, "3", 20, "tokenizer.json")),
@@ -244,6 +250,18 @@ def documents(manifest: FleetManifest, profile: HardwareProfile, host: HostFacts
             site_classes=("warehouse",),
             text="1. Scan the location.\n2. Choose the next one.",
             disagrees_with=("wh-018/full",),
+        ),
+        "receipt.v1": Receipt(
+            id="0f" * 16,
+            site="dc-north",
+            workflow="exception_triage",
+            profile=profile.name,
+            bundle=digest("b"),
+            cases=digest("4"),
+            manifest=7,
+            taken=WHEN,
+            machine=Machine(host=host, isa="avx512-vnni"),
+            lading="0.2.0",
         ),
     }
 

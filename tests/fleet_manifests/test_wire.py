@@ -105,3 +105,24 @@ def test_manifest_of_another_channel_is_refused(manifest: FleetManifest) -> None
     manifest.require_channel("stable")
     with pytest.raises(IntegrityError, match="channel stable"):
         manifest.require_channel("canary")
+
+
+def test_a_larger_document_is_read_where_that_is_said() -> None:
+    raw = b'{"name": "' + b"x" * (5 * 2**20) + b'"}'
+    with pytest.raises(IntegrityError, match="a document has at most 4194304"):
+        parse(_Named, raw)
+    assert len(parse(_Named, raw, limit=6 * 2**20).name) == 5 * 2**20
+
+
+class _Named(Wire):
+    name: str
+
+
+def test_only_candidates_have_measurement_cases(manifest: FleetManifest) -> None:
+    said = manifest.model_dump(mode="json")
+    build = next(iter(said["workflows"]["exception_triage"]["builds"].values()))
+    build["cases"] = build["bundle"]["manifest"]
+    with pytest.raises(IntegrityError, match="only candidates are measured"):
+        parse(FleetManifest, json.dumps(said).encode())
+    offered = parse(FleetManifest, json.dumps(said | {"channel": "candidates"}).encode())
+    assert parse(FleetManifest, dump(offered)) == offered
