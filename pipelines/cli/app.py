@@ -153,6 +153,26 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
+def card(
+    project: ProjectOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; else it is kept in the store.")] = None,
+) -> None:
+    """Write the release card: every build and pack with its verdict, and what a release would change. One HTML file.
+
+    Example: lading card --out card.html
+    """
+    found = _project("card", project)
+    from pipelines.cli.runs import locked
+    from pipelines.steps import cards
+
+    with locked(found):
+        kept = cards.release_card(found).path / cards.CARD
+    if out is not None:
+        output.write(out, kept.read_bytes())
+    typer.echo(f"{out or kept}: open it in a browser; it needs nothing else")
+
+
+@app.command()
 def promote(
     channel: Annotated[str, typer.Argument(help="canary or stable.")],
     project: ProjectOption = None,

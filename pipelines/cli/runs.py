@@ -30,6 +30,8 @@ MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
 PACKS = ("knowledge_pack",)
 EMULATED = ("emulated_accuracy_report",)
+PAGES = ("build_report",)
+"""Made when all builds are measured: each page shows its build among the others."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def plan(
     if emulate:
         missing = not_emulated(project, [profile for _, profile in builds])
         runs += [Run(EMULATED, workflow=name, profile=profile) for name, profile in builds if profile not in missing]
+    runs += [Run(PAGES, workflow=workflow, profile=profile) for workflow, profile in builds]
     return [*runs, Run(("fleet_manifest",), channel="candidates")]
 
 

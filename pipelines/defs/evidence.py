@@ -1,4 +1,4 @@
-"""Group `evidence`: what was measured of a bundle. The checks are the dashboard; the gate is in `release`."""
+"""Group `evidence`: what was measured of a bundle, and its page. Checks are the dashboard; `release` has the gate."""
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from pipelines.defs.partitions import build_of, builds
 from pipelines.project.load import Project
 from pipelines.steps import emulation
 from pipelines.steps import evidence as steps
+from pipelines.steps import reports as pages
 from pipelines.store import Entry
 
 
@@ -27,6 +28,20 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """p50, p90, p99 and memory, single stream, in a process held to the profile's cores."""
         entry = steps.latency_report(project, *build_of(context))
         return _outcome(entry, steps.read_latency(entry))
+
+    @dg.asset(
+        group_name="evidence",
+        partitions_def=partitions,
+        deps=[dg.AssetDep(name, partition_mapping=_all_profiles()) for name in ("accuracy_report", "latency_report")],
+        kinds={"html"},
+    )
+    def build_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """One page per build: verdict, gates, plots, comparisons, slices and flips, beside all other candidates."""
+        name = bundle_name(*build_of(context))
+        entry = pages.build_report(project, *build_of(context))
+        accuracy = steps.read_accuracy(project.store.latest("accuracy_report", name))
+        latency = steps.read_latency(project.store.latest("latency_report", name))
+        return show.outcome(entry, **show.page((accuracy, latency), entry.path))
 
     @dg.asset_check(asset=accuracy_report, partitions_def=partitions)
     def accuracy_gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -64,8 +79,19 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         return _check(report, asked=Verdict.INCONCLUSIVE) if report else dg.AssetCheckResult(passed=True)
 
     return (
-        [accuracy_report, latency_report, emulated_accuracy_report],
+        [accuracy_report, latency_report, emulated_accuracy_report, build_report],
         [accuracy_gate, latency_gate, emulated_accuracy_gate],
+    )
+
+
+def _all_profiles() -> dg.PartitionMapping:
+    """A page shows the build among those of all profiles of its workflow."""
+    same, every = dg.IdentityPartitionMapping(), dg.AllPartitionMapping()
+    return dg.MultiPartitionMapping(
+        {
+            "workflow": dg.DimensionPartitionMapping("workflow", same),
+            "profile": dg.DimensionPartitionMapping("profile", every),
+        }
     )
 
 
@@ -73,11 +99,10 @@ def _outcome(entry: Entry, report: AccuracyReport | LatencyReport) -> dg.Materia
     return show.outcome(
         entry,
         verdict=dg.MetadataValue.text(report.verdict.value),
-        **show.report(report, entry.path),
+        **show.report(report),
         machine=dg.MetadataValue.text(f"{report.machine.host.cpu_model} ({report.machine.isa})"),
         measurement=dg.MetadataValue.text(report.measurement.value),
         bundle=dg.MetadataValue.text(report.bundle),
-        page=dg.MetadataValue.path(entry.path / steps.PAGE),
     )
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fleet_manifests import (
     AccuracyReport,
     Evidence,
-    HardwareProfile,
     KnowledgeReport,
     LatencyReport,
     Measurement,
@@ -90,7 +89,7 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
             won = predecessors.compared(project, workflow, ours, fitted["champion"]["validation"], policy)
             given["more"] = [predecessors.succession(won, answered["champion"], built.path / name)]
         measure = retrieval.measure if retrieves else accuracy.measure
-        write_report(project, measure(built.path / name, corpus.path, **given), profile, out)
+        write_report(project, measure(built.path / name, corpus.path, **given), out)
 
     return project.store.keep(name, step, work)
 
@@ -121,7 +120,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
             taken=now(),
             machine=here,
         )
-        write_report(project, report, profile, out)
+        write_report(project, report, out)
 
     earlier = project.store.get(step)
     if earlier is not None and disturbed(read_latency(earlier)):
@@ -176,14 +175,9 @@ def read_json(entry: Entry, name: str) -> Any:
     return json.loads((entry.path / f"{name}.json").read_text())
 
 
-def write_report(project: Project, report: Evidence, profile: HardwareProfile, out: Path) -> None:
-    """The report for programs, signed for the release, and as a page for people."""
-    from evals.report import html, pictures
+def write_report(project: Project, report: Evidence, out: Path) -> None:
+    """The report for programs, signed for the release. Pages for people are made of it: see `steps.reports`."""
     from release.attest import attest
 
     (out / REPORT).write_bytes(dump(report))
     (out / ENVELOPE).write_bytes(attest(report, builder_key(project)))
-    drawn = pictures(report, profile)
-    (out / PAGE).write_text(html([(report, drawn)], profile), encoding="utf-8")
-    for name, png in drawn.items():
-        (out / f"{name}.png").write_bytes(png)

@@ -26,6 +26,7 @@ GRAPH = {
     "accuracy_report": ("evidence", {"edge|triage"}, ["baselines", "bundle"]),
     "latency_report": ("evidence", {"edge|triage"}, ["bundle"]),
     "emulated_accuracy_report": ("evidence", {"edge|triage"}, ["accuracy_report", "baselines", "bundle"]),
+    "build_report": ("evidence", {"edge|triage"}, ["accuracy_report", "latency_report"]),
     "fleet_manifest": ("release", {"candidates", "canary", "stable"}, ["accuracy_report", "latency_report"]),
 }
 CHECKS = {
