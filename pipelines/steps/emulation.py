@@ -102,7 +102,7 @@ def emulated_accuracy_report(project: Project, workflow: str, profile_name: str)
                 given["documents"] = retrievers.documents_of(passages)
             found = emulation.outputs(emulator, built.path / name, texts)
             report = _judged(built.path / name, sampled, found, there, given, retrieves)
-        write_report(project, report, profile, out)
+        write_report(project, report, out)
 
     return project.store.keep(name, step, work)
 

@@ -146,7 +146,7 @@ def test_a_report_of_its_own_on_a_sample(project: Project, emulated: Callable[..
     unquantized = next(one for one in report.comparisons if one.against == "unquantized")
     assert (unquantized.ours, unquantized.theirs, unquantized.lost) == (1.0, 1.0, 0)
     assert "disturbed" not in (folder / "calls").read_text()
-    assert {path.name for path in entry.path.iterdir()} >= {"evidence.dsse.json", "report.html", "report.json"}
+    assert {path.name for path in entry.path.iterdir()} >= {"evidence.dsse.json", "report.json"}
     assert project.store.latest("accuracy_report", NAME) == before
     assert emulation.latest(project, "triage", "edge") == report
     assert "nothing fails; macro_f1 1.000, unquantized 1.000" in emulation.says(report)
