@@ -60,6 +60,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         partitions_def=partitions,
         deps=["accuracy_report", "baselines", "bundle"],
         kinds={"onnx", "qemu"},
+        pool="emulation",
     )
     def emulated_accuracy_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Accuracy on a sample of the test split, on the profile's processor emulated by QEMU. It may fail, never pass.
