@@ -14,7 +14,7 @@ from pipelines.project.load import load_project
 from pipelines.steps import emulation
 from runtimes.engine.host import facts
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 
 def test_the_command_says_what_is_not_emulated(built: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 WORKFLOW = "exception_triage"
 BUILT = ("central-x86", "edge-arm64", "edge-this-machine")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 SPEC = importlib.util.spec_from_file_location("chromium", Path(__file__).with_name("chromium.py"))
 assert SPEC is not None and SPEC.loader is not None
 browser = importlib.util.module_from_spec(SPEC)
