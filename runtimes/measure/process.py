@@ -143,7 +143,9 @@ def answers(
     try:
         done = _run(worker, job, timeout)
     except subprocess.TimeoutExpired as exc:
-        raise RefusedError(f"{bundle.name}: the cases were not answered in {timeout:g} s; nothing was measured") from exc
+        raise RefusedError(
+            f"{bundle.name}: the cases were not answered in {timeout:g} s; nothing was measured"
+        ) from exc
     if done.returncode < 0:
         raise RefusedError(
             f"{bundle.name}: the process that answers the cases was ended by {_signal(done.returncode)}; "
