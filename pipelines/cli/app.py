@@ -60,7 +60,7 @@ def check(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading check --project demo
     """
-    found = _project("check", project)
+    found = project_of("check", project)
     from pipelines.cli.explain import explain
 
     output.show(explain(found), output.explained, as_json=json)
@@ -79,7 +79,7 @@ def build(
 
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
-    found = _project("build", project)
+    found = project_of("build", project)
     from pipelines.cli.runs import execute, locked, plan, quiet_libraries
     from pipelines.steps.outcomes import outcomes
 
@@ -106,7 +106,7 @@ def snapshot(
 
     Example: lading snapshot sop_assistant
     """
-    found = _project("snapshot", project)
+    found = project_of("snapshot", project)
     from pipelines.cli.runs import locked
     from pipelines.steps import library
 
@@ -126,7 +126,7 @@ def pack_key(
 
     Example: lading pack-key warehouse --out warehouse.key
     """
-    found = _project("pack-key", project)
+    found = project_of("pack-key", project)
     from pipelines.steps.packs import export_identity
 
     export_identity(found, site_class, out)
@@ -139,7 +139,7 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading status --json
     """
-    found = _project("status", project)
+    found = project_of("status", project)
     from pipelines.steps.outcomes import state
 
     output.show(state(found), output.state, as_json=json)
@@ -159,7 +159,7 @@ def promote(
 
     Example: lading promote stable --as alice --as bob
     """
-    found = _project("promote", project)
+    found = project_of("promote", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import promote as promote_
 
@@ -176,7 +176,7 @@ def publish(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading publish && python -m http.server -d demo/public
     """
-    found = _project("publish", project)
+    found = project_of("publish", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import publish as publish_
 
@@ -212,19 +212,18 @@ def dev(project: ProjectOption = None, port: int = 3000, mlflow_port: int = 5000
 
     Example: lading dev --project demo
     """
-    found = _project("dev", project)
+    found = project_of("dev", project)
     from pipelines.cli.servers import serve
 
     serve(found, port=port, mlflow_port=mlflow_port)
 
 
-def _project(command: str, chosen: Path | None) -> Project:
+def project_of(command: str, chosen: Path | None) -> Project:
     """The project that a command is about.
 
     Raises:
         LadingError: the factory is not installed, or there is no valid project.
     """
     need_factory(command)
-    from pipelines.project.load import find_project, load_project
 
-    return load_project(find_project(chosen))
+    return loadproject_of(findproject_of(chosen))

@@ -2,12 +2,13 @@
 
 import dagster as dg
 
-from fleet_manifests import AccuracyReport, LatencyReport, Verdict
+from fleet_manifests import AccuracyReport, LatencyReport, Verdict, digest_of
 from fleet_manifests.bundle import bundle_name
 from pipelines.defs import show
 from pipelines.defs.partitions import build_of, builds
 from pipelines.project.load import Project
 from pipelines.steps import evidence as steps
+from pipelines.steps import receipts
 from pipelines.store import Entry
 
 
@@ -27,6 +28,33 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         entry = steps.latency_report(project, *build_of(context))
         return _outcome(entry, steps.read_latency(entry))
 
+    @dg.asset(
+        group_name="evidence",
+        deps=[
+            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in ("bundle", "corpus", "baselines")
+        ],
+        kinds={"onnx"},
+    )
+    def device_receipts() -> dg.MaterializeResult[None]:
+        """What devices of the fleet have measured of the builds as they are now, judged by the factory."""
+        found = receipts.counted(project)
+        rows = [
+            (one.workflow, one.profile, one.site, one.taken.isoformat(), one.accuracy.value, one.latency.value,
+             one.cpu_model, one.receipt[:19])
+            for one in found
+        ]  # fmt: skip
+        head = ["workflow", "profile", "site", "taken", "accuracy", "latency", "machine", "receipt"]
+        return dg.MaterializeResult(
+            metadata={
+                "receipts": show.table(head, rows),
+                "reasons": show.table(
+                    ["workflow", "profile", "site", "why not pass"],
+                    [(one.workflow, one.profile, one.site, reason) for one in found for reason in one.reasons],
+                ),
+            },
+            data_version=dg.DataVersion(digest_of("\n".join(sorted(one.receipt for one in found)).encode())),
+        )
+
     @dg.asset_check(asset=accuracy_report, partitions_def=partitions)
     def accuracy_gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         """The accuracy evidence says `pass`."""
@@ -39,7 +67,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         name = bundle_name(*build_of(context))
         return _check(steps.read_latency(project.store.latest("latency_report", name)))
 
-    return [accuracy_report, latency_report], [accuracy_gate, latency_gate]
+    return [accuracy_report, latency_report, device_receipts], [accuracy_gate, latency_gate]
 
 
 def _outcome(entry: Entry, report: AccuracyReport | LatencyReport) -> dg.MaterializeResult[None]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import (
     AccuracyReport,
+    BundleConfig,
     Evidence,
     HardwareProfile,
     KnowledgeReport,
@@ -37,48 +40,108 @@ ENVELOPE = "evidence.dsse.json"
 PAGE = "report.html"
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What the accuracy of a build is judged by, whoever measures it."""
+
+    project: Project
+    workflow: str
+    profile: HardwareProfile
+    built: Entry
+    corpus: Entry
+    baselines: Entry
+    unquantized: Entry
+    policy: AccuracyPolicy | RetrievalPolicy
+
+    @property
+    def name(self) -> str:
+        """The build's name."""
+        return bundle_name(self.workflow, self.profile.name)
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+        return self.built.path / self.name
+
+    @property
+    def config(self) -> BundleConfig:
+        """What the bundle says of itself."""
+        from evals.latency import config_of
+
+        return config_of(self.bundle)
+
+    @property
+    def bundle_digest(self) -> str:
+        """The bundle's digest."""
+        return sha256_of(self.built.path / "manifest.json")
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether the build is a retriever."""
+        return self.workflow in self.project.retrievers
+
+    def step(self, name: str, inputs: Mapping[str, str]) -> Step:
+        """A step that judges by all of this and by some inputs."""
+        return Step(
+            name=name,
+            inputs={
+                "bundle": self.built.digest, "corpus": self.corpus.digest, "baselines": self.baselines.digest,
+                "unquantized": self.unquantized.digest, **inputs,
+            },
+            parameters={"profile": self.profile.model_dump(mode="json"), "policy": vars(self.policy)},
+            code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence"),
+            libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
+        )  # fmt: skip
+
+    def given(self) -> dict[str, Any]:
+        """What `measure` and `judge` of the workflow's task need besides bundle and corpus."""
+        told = "rankings" if self.retrieves else "predictions"
+        fitted = {"unquantized": _json(self.unquantized, told), **_json(self.baselines, told)}
+        given: dict[str, Any] = {
+            "profile": self.profile,
+            "bundle_digest": self.bundle_digest,
+            "references": {model: found["test"] for model, found in fitted.items()},
+            "policy": self.policy,
+        }
+        if self.retrieves:
+            given["pack"] = retrievers.open_index(self.unquantized.path / retrievers.INDEX)
+            passages = read_passages(self.corpus.path / PASSAGES_FILE, PASSAGES_FILE)
+            given["documents"] = retrievers.documents_of(passages)
+        return given
+
+
+def basis(project: Project, workflow: str, profile_name: str) -> Basis:
+    """What the accuracy of a build is judged by now.
+
+    Raises:
+        RefusedError: something of it was not made yet.
+    """
+    latest = project.store.latest
+    return Basis(
+        project=project,
+        workflow=workflow,
+        profile=resolved_profile(project, profile_name),
+        built=latest("bundle", bundle_name(workflow, profile_name)),
+        corpus=latest("corpus", workflow),
+        baselines=latest("baselines", workflow),
+        unquantized=latest("unquantized", workflow),
+        policy=(retrieval_policy if workflow in project.retrievers else accuracy_policy)(project, workflow),
+    )
+
+
 def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry:
     """Accuracy on the test split, against the unquantized model and the baselines."""
     from evals import accuracy, retrieval
     from runtimes.engine.host import machine
 
-    name = bundle_name(workflow, profile_name)
-    built = project.store.latest("bundle", name)
-    corpus = project.store.latest("corpus", workflow)
-    baselines = project.store.latest("baselines", workflow)
-    unquantized = project.store.latest("unquantized", workflow)
-    retrieves = workflow in project.retrievers
-    policy = (retrieval_policy if retrieves else accuracy_policy)(project, workflow)
-    here, profile = machine(), resolved_profile(project, profile_name)
-    step = Step(
-        name="accuracy_report",
-        inputs={
-            "bundle": built.digest, "corpus": corpus.digest, "baselines": baselines.digest,
-            "unquantized": unquantized.digest, "machine": digest_of(dump(here)),
-        },
-        parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy)},
-        code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence"),
-        libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
-    )  # fmt: skip
+    by, here = basis(project, workflow, profile_name), machine()
+    measure = retrieval.measure if by.retrieves else accuracy.measure
 
     def work(out: Path) -> None:
-        told = "rankings" if retrieves else "predictions"
-        fitted = {"unquantized": _json(unquantized, told), **_json(baselines, told)}
-        given: dict[str, Any] = {
-            "profile": profile,
-            "bundle_digest": sha256_of(built.path / "manifest.json"),
-            "references": {model: found["test"] for model, found in fitted.items()},
-            "policy": policy,
-            "taken": now(),
-            "machine": here,
-        }
-        if retrieves:
-            given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
-            given["documents"] = retrievers.documents_of(read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE))
-        measure = retrieval.measure if retrieves else accuracy.measure
-        write_report(project, measure(built.path / name, corpus.path, **given), profile, out)
+        report = measure(by.bundle, by.corpus.path, **by.given(), taken=now(), machine=here)
+        write_report(project, report, by.profile, out)
 
-    return project.store.keep(name, step, work)
+    return project.store.keep(by.name, by.step("accuracy_report", {"machine": digest_of(dump(here))}), work)
 
 
 def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:

@@ -25,6 +25,7 @@ GRAPH = {
     "bundle": ("release", {"edge|triage"}, ["quantized_model"]),
     "accuracy_report": ("evidence", {"edge|triage"}, ["baselines", "bundle"]),
     "latency_report": ("evidence", {"edge|triage"}, ["bundle"]),
+    "device_receipts": ("evidence", None, ["baselines", "bundle", "corpus"]),
     "fleet_manifest": ("release", {"candidates", "canary", "stable"}, ["accuracy_report", "latency_report"]),
 }
 CHECKS = {
