@@ -225,5 +225,6 @@ def project_of(command: str, chosen: Path | None) -> Project:
         LadingError: the factory is not installed, or there is no valid project.
     """
     need_factory(command)
+    from pipelines.project.load import find_project, load_project
 
-    return loadproject_of(findproject_of(chosen))
+    return load_project(find_project(chosen))

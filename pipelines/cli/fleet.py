@@ -9,7 +9,8 @@ import typer
 
 from fleet_manifests import RefusedError
 from pipelines.cli import output
-from pipelines.cli.app import JsonOption, ProjectOption, app, project_of
+from pipelines.cli.app import JsonOption, ProjectOption, project_of
+from pipelines.cli.app import app as app
 
 device = typer.Typer(help="Devices whose receipts count.", no_args_is_help=True, rich_markup_mode=None)
 receipts = typer.Typer(help="What devices have measured.", no_args_is_help=True, rich_markup_mode=None)

@@ -51,7 +51,7 @@ class Device:
     """What a bundle gives for the cases, from a process held to the profile."""
     latency: Callable[[Path, MeasurementCases, HardwareProfile], Outcome] = _latency
     """How long it takes and how much memory, from another one."""
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     pause: Callable[[float], None] = time.sleep
     """Waits between two attempts to fetch, in seconds."""
 
@@ -134,7 +134,7 @@ def _receipt(found: Pulled, machine: Machine, device: Device) -> Receipt:
         bundle=candidate.build.bundle.digest,
         cases=found.cases_digest,
         manifest=candidate.manifest_version,
-        taken=device.clock(),
+        taken=device.clock().replace(microsecond=0),
         machine=machine,
         lading=device.version,
     )
