@@ -63,7 +63,7 @@ def check(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading check --project demo
     """
-    found = _project("check", project)
+    found = project_of("check", project)
     from pipelines.cli.explain import explain
 
     output.show(explain(found), output.explained, as_json=json)
@@ -83,7 +83,7 @@ def build(
 
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
-    found = _project("build", project)
+    found = project_of("build", project)
     from pipelines.cli.runs import execute, locked, not_emulated, plan, quiet_libraries
     from pipelines.steps.outcomes import outcomes
 
@@ -113,7 +113,7 @@ def snapshot(
 
     Example: lading snapshot sop_assistant
     """
-    found = _project("snapshot", project)
+    found = project_of("snapshot", project)
     from pipelines.cli.runs import locked
     from pipelines.steps import library
 
@@ -133,7 +133,7 @@ def pack_key(
 
     Example: lading pack-key warehouse --out warehouse.key
     """
-    found = _project("pack-key", project)
+    found = project_of("pack-key", project)
     from pipelines.steps.packs import export_identity
 
     export_identity(found, site_class, out)
@@ -146,7 +146,7 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading status --json
     """
-    found = _project("status", project)
+    found = project_of("status", project)
     from pipelines.steps.outcomes import state
 
     output.show(state(found), output.state, as_json=json)
@@ -161,7 +161,7 @@ def card(
 
     Example: lading card --out card.html
     """
-    found = _project("card", project)
+    found = project_of("card", project)
     from pipelines.cli.runs import locked
     from pipelines.steps import cards
 
@@ -189,7 +189,7 @@ def promote(
 
     Example: lading promote stable --as alice --as bob
     """
-    found = _project("promote", project)
+    found = project_of("promote", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import promote as promote_
 
@@ -208,7 +208,7 @@ def publish(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading publish && python -m http.server -d demo/public
     """
-    found = _project("publish", project)
+    found = project_of("publish", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import publish as publish_
 
@@ -244,13 +244,13 @@ def dev(project: ProjectOption = None, port: int = 3000, mlflow_port: int = 5000
 
     Example: lading dev --project demo
     """
-    found = _project("dev", project)
+    found = project_of("dev", project)
     from pipelines.cli.servers import serve
 
     serve(found, port=port, mlflow_port=mlflow_port)
 
 
-def _project(command: str, chosen: Path | None) -> Project:
+def project_of(command: str, chosen: Path | None) -> Project:
     """The project that a command is about.
 
     Raises:

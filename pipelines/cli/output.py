@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from evals.evaluate import EvaluationSummary
     from fleet_manifests import FleetManifest
     from pipelines.cli.explain import Explanation
+    from pipelines.project.spec import DeviceSpec
     from pipelines.steps.outcomes import Outcome, PackOutcome, State
+    from pipelines.steps.receipts import Imported, Taken
     from pipelines.steps.release import Published
 
 V = TypeVar("V")
@@ -163,6 +165,28 @@ def published(value: Published) -> RenderableType:
         table("pulled as a client, on this machine", ["channel", "kind", "pulled", ""], pulls),
         Text(f"published tree {value.public}; sites enroll with {value.root}"),
     )
+
+
+def imported(value: Imported) -> RenderableType:
+    """`lading receipts import`."""
+    refused = [(one.file, "known" if one.known else "refused", one.reason) for one in value.refused]
+    return Group(receipts(value.taken), *([table("not taken", ["file", "", "because"], refused)] if refused else []))
+
+
+def receipts(found: Sequence[Taken]) -> RenderableType:
+    """Receipts: one line each, and why a verdict is not `pass`."""
+    rows = [
+        (one.workflow, one.profile, one.site, f"{one.taken:%Y-%m-%d %H:%M}", one.accuracy, one.latency, one.cpu_model)
+        for one in found
+    ]
+    head = ["workflow", "profile", "site", "taken (UTC)", "accuracy", "latency", "machine"]
+    reasons = [Text(f"{one.workflow} x {one.profile}, {one.site}: {reason}") for one in found for reason in one.reasons]
+    return Group(table("receipts", head, rows), *reasons)
+
+
+def devices(found: Sequence[DeviceSpec]) -> RenderableType:
+    """`lading device list`."""
+    return table("devices", ["site", "key", "CPU"], [(o.name, o.fingerprint, o.cpu_model or "any") for o in found])
 
 
 def evaluation(value: EvaluationSummary) -> RenderableType:

@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from fleet_manifests import AccuracyReport, LatencyReport, Verdict
+from fleet_manifests import AccuracyReport, LatencyReport, Verdict, digest_of
 from fleet_manifests.bundle import bundle_name
 from pipelines.defs import show
 from pipelines.defs.partitions import build_of, builds
 from pipelines.project.load import Project
-from pipelines.steps import emulation
+from pipelines.steps import emulation, receipts
 from pipelines.steps import evidence as steps
 from pipelines.steps import reports as pages
 from pipelines.store import Entry
@@ -42,6 +42,33 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         accuracy = steps.read_accuracy(project.store.latest("accuracy_report", name))
         latency = steps.read_latency(project.store.latest("latency_report", name))
         return show.outcome(entry, **show.page((accuracy, latency), entry.path))
+
+    @dg.asset(
+        group_name="evidence",
+        deps=[
+            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in ("bundle", "corpus", "baselines")
+        ],
+        kinds={"onnx"},
+    )
+    def device_receipts() -> dg.MaterializeResult[None]:
+        """What devices of the fleet have measured of the builds as they are now, judged by the factory."""
+        found = receipts.counted(project)
+        rows = [
+            (one.workflow, one.profile, one.site, one.taken.isoformat(), one.accuracy.value, one.latency.value,
+             one.cpu_model, one.receipt[:19])
+            for one in found
+        ]  # fmt: skip
+        head = ["workflow", "profile", "site", "taken", "accuracy", "latency", "machine", "receipt"]
+        return dg.MaterializeResult(
+            metadata={
+                "receipts": show.table(head, rows),
+                "reasons": show.table(
+                    ["workflow", "profile", "site", "why not pass"],
+                    [(one.workflow, one.profile, one.site, reason) for one in found for reason in one.reasons],
+                ),
+            },
+            data_version=dg.DataVersion(digest_of("\n".join(sorted(one.receipt for one in found)).encode())),
+        )
 
     @dg.asset_check(asset=accuracy_report, partitions_def=partitions)
     def accuracy_gate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -79,7 +106,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         return _check(report, asked=Verdict.INCONCLUSIVE) if report else dg.AssetCheckResult(passed=True)
 
     return (
-        [accuracy_report, latency_report, emulated_accuracy_report, build_report],
+        [accuracy_report, latency_report, emulated_accuracy_report, build_report, device_receipts],
         [accuracy_gate, latency_gate, emulated_accuracy_gate],
     )
 

@@ -14,11 +14,10 @@ from pipelines.steps import emulation
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import ENVELOPE
 from pipelines.steps.packs import site_classes
+from pipelines.steps.received import evidence_of
 
 if TYPE_CHECKING:
     from release import Candidate, PackCandidate, Release
-
-EVIDENCE = ("accuracy_report", "latency_report")
 
 
 def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidate]:
@@ -32,9 +31,10 @@ def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidat
         name = bundle_name(workflow, profile)
         try:
             bundle = project.store.latest("bundle", name)
-            evidence = tuple(project.store.latest(kind, name).path / ENVELOPE for kind in EVIDENCE)
+            reports = evidence_of(project, workflow, profile)
         except RefusedError:
             continue  # not built or not measured
+        evidence = tuple(entry.path / ENVELOPE for entry in reports.values())
         found.append(Candidate(workflow, resolved_profile(project, profile), bundle.path, evidence))
     return found
 

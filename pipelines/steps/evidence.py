@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import (
     AccuracyReport,
+    BundleConfig,
     Evidence,
+    HardwareProfile,
     KnowledgeReport,
     LatencyReport,
     Measurement,
@@ -18,7 +22,7 @@ from fleet_manifests import (
     parse,
     sha256_of,
 )
-from fleet_manifests.bundle import bundle_name
+from fleet_manifests.bundle import BundleRef, bundle_name
 from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
@@ -37,61 +41,128 @@ ENVELOPE = "evidence.dsse.json"
 PAGE = "report.html"
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What the accuracy of a build is judged by, whoever measures it."""
+
+    project: Project
+    workflow: str
+    profile: HardwareProfile
+    built: Entry
+    corpus: Entry
+    baselines: Entry
+    unquantized: Entry
+    build: Entry
+    """What was quantized, with its answers to validation."""
+    earlier: Mapping[str, BundleRef]
+    """The `champion` and the `reference`, where they are not this bundle."""
+    policy: AccuracyPolicy | RetrievalPolicy
+
+    @property
+    def name(self) -> str:
+        """The build's name."""
+        return bundle_name(self.workflow, self.profile.name)
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+        return self.built.path / self.name
+
+    @property
+    def config(self) -> BundleConfig:
+        """What the bundle says of itself."""
+        from evals.latency import config_of
+
+        return config_of(self.bundle)
+
+    @property
+    def bundle_digest(self) -> str:
+        """The bundle's digest."""
+        return sha256_of(self.built.path / "manifest.json")
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether the build is a retriever."""
+        return self.workflow in self.project.retrievers
+
+    def step(self, name: str, inputs: Mapping[str, str]) -> Step:
+        """A step that judges by all of this and by some inputs."""
+        return Step(
+            name=name,
+            inputs={
+                "bundle": self.built.digest, "corpus": self.corpus.digest, "baselines": self.baselines.digest,
+                "unquantized": self.unquantized.digest, "quantized_model": self.build.digest,
+                **{role: ref.digest for role, ref in self.earlier.items()}, **inputs,
+            },
+            parameters={"profile": self.profile.model_dump(mode="json"), "policy": vars(self.policy)},
+            code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
+                  "pipelines.steps.predecessors"),
+            libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
+        )  # fmt: skip
+
+    def given(self) -> dict[str, Any]:
+        """What `measure` and `judge` of the workflow's task need besides bundle and corpus."""
+        from evals.robustness import DISTURBED
+
+        told = "rankings" if self.retrieves else "predictions"
+        fitted = {"unquantized": read_json(self.unquantized, told), **read_json(self.baselines, told)}
+        answered = {role: predecessors.answers(self.project, self.workflow, ref) for role, ref in self.earlier.items()}
+        fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
+        given: dict[str, Any] = {
+            "profile": self.profile,
+            "bundle_digest": self.bundle_digest,
+            "references": {model: found["test"] for model, found in fitted.items()},
+            "policy": self.policy,
+            "on_disturbed": fitted["unquantized"][DISTURBED],
+        }
+        if "champion" in answered:
+            ours, theirs = read_json(self.build, VALIDATION), fitted["champion"]["validation"]
+            won = predecessors.compared(self.project, self.workflow, ours, theirs, self.policy)
+            given["more"] = [predecessors.succession(won, answered["champion"], self.bundle)]
+        if self.retrieves:
+            given["pack"] = retrievers.open_index(self.unquantized.path / retrievers.INDEX)
+            passages = read_passages(self.corpus.path / PASSAGES_FILE, PASSAGES_FILE)
+            given["documents"] = retrievers.documents_of(passages)
+        return given
+
+
+def basis(project: Project, workflow: str, profile_name: str) -> Basis:
+    """What the accuracy of a build is judged by now.
+
+    Raises:
+        RefusedError: something of it was not made yet.
+    """
+    latest = project.store.latest
+    name = bundle_name(workflow, profile_name)
+    built = latest("bundle", name)
+    digest = sha256_of(built.path / "manifest.json")
+    return Basis(
+        project=project,
+        workflow=workflow,
+        profile=resolved_profile(project, profile_name),
+        built=built,
+        build=latest("quantized_model", name),
+        earlier=predecessors.predecessors(project, workflow, profile_name, digest),
+        corpus=latest("corpus", workflow),
+        baselines=latest("baselines", workflow),
+        unquantized=latest("unquantized", workflow),
+        policy=(retrieval_policy if workflow in project.retrievers else accuracy_policy)(project, workflow),
+    )
+
+
 def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry:
     """Accuracy on the test split, against the unquantized model and the baselines."""
     from evals import accuracy, retrieval
-    from evals.robustness import DISTURBED
     from runtimes.engine.host import machine
 
-    name = bundle_name(workflow, profile_name)
-    built = project.store.latest("bundle", name)
-    corpus = project.store.latest("corpus", workflow)
-    baselines = project.store.latest("baselines", workflow)
-    unquantized = project.store.latest("unquantized", workflow)
-    retrieves = workflow in project.retrievers
-    policy = (retrieval_policy if retrieves else accuracy_policy)(project, workflow)
-    here, profile = machine(), resolved_profile(project, profile_name)
-    digest = sha256_of(built.path / "manifest.json")
-    earlier = predecessors.predecessors(project, workflow, profile_name, digest)
-    build = project.store.latest("quantized_model", name)
-    step = Step(
-        name="accuracy_report",
-        inputs={
-            "bundle": built.digest, "corpus": corpus.digest, "baselines": baselines.digest,
-            "unquantized": unquantized.digest, "machine": digest_of(dump(here)), "quantized_model": build.digest,
-            **{role: ref.digest for role, ref in earlier.items()},
-        },
-        parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy)},
-        code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
-              "pipelines.steps.predecessors"),
-        libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
-    )  # fmt: skip
+    by, here = basis(project, workflow, profile_name), machine()
+    measure = retrieval.measure if by.retrieves else accuracy.measure
 
     def work(out: Path) -> None:
-        told = "rankings" if retrieves else "predictions"
-        fitted = {"unquantized": read_json(unquantized, told), **read_json(baselines, told)}
-        answered = {role: predecessors.answers(project, workflow, ref) for role, ref in earlier.items()}
-        fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
-        given: dict[str, Any] = {
-            "profile": profile,
-            "bundle_digest": digest,
-            "references": {model: found["test"] for model, found in fitted.items()},
-            "policy": policy,
-            "on_disturbed": fitted["unquantized"][DISTURBED],
-            "taken": now(),
-            "machine": here,
-        }
-        if retrieves:
-            given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
-            given["documents"] = retrievers.documents_of(read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE))
-        if "champion" in answered:
-            ours = json.loads((build.path / VALIDATION).read_text())
-            won = predecessors.compared(project, workflow, ours, fitted["champion"]["validation"], policy)
-            given["more"] = [predecessors.succession(won, answered["champion"], built.path / name)]
-        measure = retrieval.measure if retrieves else accuracy.measure
-        write_report(project, measure(built.path / name, corpus.path, **given), out)
+        report = measure(by.bundle, by.corpus.path, **by.given(), taken=now(), machine=here)
+        write_report(project, report, out)
 
-    return project.store.keep(name, step, work)
+    return project.store.keep(by.name, by.step("accuracy_report", {"machine": digest_of(dump(here))}), work)
 
 
 def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:

@@ -27,8 +27,10 @@ from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from pipelines.project.load import Project
 from pipelines.steps import emulation
+from pipelines.steps.cases import why_not
 from pipelines.steps.evidence import PAGE, REPORT, read_accuracy, read_knowledge, read_latency
 from pipelines.steps.packs import site_classes
+from pipelines.steps.received import evidence_of
 from pipelines.steps.release import ChannelState, channels
 
 
@@ -125,7 +127,7 @@ def _pack_outcome(project: Project, name: str) -> PackOutcome:
         profile=report.profile,
         site_class=report.site_class,
         verdict=report.verdict,
-        reasons=_reasons(report.gates),
+        reasons=reasons_of(report.gates),
         passages=config.passages,
         data_class=config.data_class,
         metrics=report.metrics,
@@ -151,7 +153,7 @@ def bundle_folder(path: Path) -> Path:
 def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
     name = bundle_name(workflow, profile)
     bundle = project.store.latest("bundle", name)
-    entries = {kind: project.store.latest(kind, name) for kind in ("accuracy_report", "latency_report")}
+    entries = evidence_of(project, workflow, profile)
     accuracy, latency = read_accuracy(entries["accuracy_report"]), read_latency(entries["latency_report"])
     digest = sha256_of(bundle.path / "manifest.json")
     if {accuracy.bundle, latency.bundle} != {digest}:
@@ -164,7 +166,7 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
         profile=profile,
         recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
         verdict=worst((accuracy.verdict, latency.verdict, *failed)),
-        reasons=_reasons(gates),
+        reasons=(*reasons_of(gates), *_unmeasurable(project, workflow, profile, gates)),
         emulated=emulation.says(emulated) if emulated else None,
         metrics=(*accuracy.metrics, *latency.metrics),
         bundle=digest,
@@ -186,6 +188,14 @@ def _page(project: Project, name: str, bundle: str) -> dict[str, str]:
     return {"page": str(entry.path / PAGE)} if bundle in (entry.path / PAGE).read_text(encoding="utf-8") else {}
 
 
-def _reasons(gates: Sequence[Gate]) -> tuple[str, ...]:
-    """Why a verdict is not `pass`."""
+def _unmeasurable(project: Project, workflow: str, profile: str, gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Why no device can put right that a build was not measured; nothing where one can, or need not."""
+    if all(gate.name != "hardware" for gate in gates):
+        return ()
+    reason = why_not(project, workflow, profile)
+    return () if reason is None else (f"measurement: cannot be measured at a site: {reason}",)
+
+
+def reasons_of(gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Why a verdict is not `pass`. On foreign hardware that alone is the reason, unless something fails."""
     return tuple(dict.fromkeys(f"{gate.name}: {gate.reason}" for gate in deciding(gates)))

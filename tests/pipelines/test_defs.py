@@ -27,6 +27,7 @@ GRAPH = {
     "latency_report": ("evidence", {"edge|triage"}, ["bundle"]),
     "emulated_accuracy_report": ("evidence", {"edge|triage"}, ["accuracy_report", "baselines", "bundle"]),
     "build_report": ("evidence", {"edge|triage"}, ["accuracy_report", "latency_report"]),
+    "device_receipts": ("evidence", None, ["baselines", "bundle", "corpus"]),
     "fleet_manifest": ("release", {"candidates", "canary", "stable"}, ["accuracy_report", "latency_report"]),
 }
 CHECKS = {
