@@ -63,6 +63,8 @@ class Measured:
     receipt: Receipt
     file: Path
     latency: Outcome
+    central: str | None
+    """Base URL of the centre, where the assignment names one."""
 
 
 def measure(
@@ -120,7 +122,7 @@ def measure(
         out.mkdir(parents=True, exist_ok=True)
         write_file(file, raw)
     told(1.0, f"measured {receipt.subject}")
-    return Measured(receipt, file, latency)
+    return Measured(receipt, file, latency, found.central)
 
 
 def _receipt(found: Pulled, machine: Machine, device: Device) -> Receipt:
