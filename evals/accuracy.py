@@ -12,23 +12,28 @@ import numpy as np
 
 from evals import gates
 from evals.calibration import expected_calibration_error, reliability
+from evals.disturbances import disturbed
 from evals.engines import Engine, load_engine, this_machine
 from evals.observed import Observed
 from evals.policy import Policy
-from evals.predictions import Predictions, encode, predictions_of
+from evals.predictions import Predictions, aligned, encode, predictions_of
+from evals.risk import aurc, curve
+from evals.robustness import DISTURBED, robustness
 from evals.rows import Split, read_split
-from evals.scores import confusion, out_of_scope, proportion, scores
-from evals.statistics import MetricName, compare
+from evals.scores import confusion, out_of_scope, scores
+from evals.slices import by_field, by_length, flipped, of_hits
+from evals.statistics import MetricName, compare, powered
 from fleet_manifests import (
     AccuracyReport,
     BundleConfig,
     Comparison,
     ConfigError,
-    DataError,
+    Flip,
     Gate,
     HardwareProfile,
     Machine,
     Metric,
+    Slice,
     UsageError,
     worst,
 )
@@ -36,8 +41,9 @@ from fleet_manifests import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_SLICES = 50
-"""Slice values reported; more of them are ids, not slices."""
+    from runtimes.engine.confidence import Confidence
+
+UNQUANTIZED = "unquantized"
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,13 @@ class AccuracyPolicy(Policy):
 
 
 def cases(corpus: Path) -> dict[str, list[str]]:
-    """The texts that a measurement runs, by split: `test`, and `oos_test` where the corpus has one.
+    """The texts that a measurement runs, by split: `test`, the same disturbed, and `oos_test` where there is one.
 
     Raises:
         DataError: a split cannot be read.
     """
-    found = {"test": read_split(corpus, "test").texts}
+    texts = read_split(corpus, "test").texts
+    found = {"test": texts, DISTURBED: list(disturbed(texts).texts)}
     path = corpus / "oos_test.jsonl"
     if path.is_file() and path.stat().st_size:
         found["oos_test"] = read_split(corpus, "oos_test").texts
@@ -78,6 +85,8 @@ def measure(
     references: Mapping[str, Sequence[str]],
     policy: AccuracyPolicy,
     taken: datetime,
+    on_disturbed: Sequence[str] | None = None,
+    more: Sequence[Gate] = (),
     engine: Engine | None = None,
     machine: Machine | None = None,
 ) -> AccuracyReport:
@@ -91,6 +100,8 @@ def measure(
         references: see `judge`.
         policy: metric, floor, margin and statistics.
         taken: when.
+        on_disturbed: see `judge`.
+        more: see `judge`.
         engine: a loaded bundle; None loads it.
         machine: who measures; None asks the machine.
 
@@ -104,17 +115,21 @@ def measure(
     outputs = {split: engine.logits(texts) for split, texts in cases(corpus).items()}
     return judge(
         engine.config,
+        engine.confidence,
         corpus,
         Observed(outputs, machine or this_machine(), taken),
         profile=profile,
         bundle_digest=bundle_digest,
         references=references,
         policy=policy,
+        on_disturbed=on_disturbed,
+        more=more,
     )
 
 
 def judge(
     config: BundleConfig,
+    confidence: Confidence,
     corpus: Path,
     observed: Observed,
     *,
@@ -122,11 +137,14 @@ def judge(
     bundle_digest: str,
     references: Mapping[str, Sequence[str]],
     policy: AccuracyPolicy,
+    on_disturbed: Sequence[str] | None = None,
+    more: Sequence[Gate] = (),
 ) -> AccuracyReport:
     """The report of what a classifier gave for the texts of `cases`, wherever it ran.
 
     Args:
         config: what the bundle says of itself.
+        confidence: how sure it is of logits: `runtimes.engine.load_confidence` of its folder.
         corpus: folder of the corpus.
         observed: logits of `test`, and of `oos_test` where the corpus has one.
         profile: what the bundle was built for.
@@ -134,6 +152,8 @@ def judge(
         references: predicted labels per reference model, row-aligned with the test split.
             Those of `gates.NOT_INFERIOR_TO` are gated by the margin, all others are baselines.
         policy: metric, floor, margin and statistics.
+        on_disturbed: what the unquantized model answers to the disturbed texts; None: it was not asked.
+        more: gates that were decided elsewhere.
 
     Raises:
         UsageError: the bundle is for another profile.
@@ -143,16 +163,22 @@ def judge(
     require_profile(config.profile, profile)
     split = read_split(corpus, "test")
     truth = _truth(corpus, split, config.labels)
-    predictions = predictions_of(observed.of("test", split.ref.n), config)
-    outside = _outside(observed, corpus, config)
+    predictions = predictions_of(observed.of("test", split.ref.n), config, confidence)
+    outside = _outside(observed, corpus, config, confidence)
     correct = predictions.codes == truth
+    codes = {name: aligned(name, given, truth, config.labels) for name, given in sorted(references.items())}
 
-    comparisons = tuple(_comparisons(truth, predictions, references, policy))
+    comparisons = tuple(_comparisons(truth, predictions, codes, policy))
+    robust = robustness(observed, split, truth, config, confidence, on_disturbed, policy)
     bins = reliability(predictions.confidence, correct)
-    metrics = tuple(_metrics(truth, predictions, split, policy))
-    calibration_error = Metric(name="ece", value=expected_calibration_error(bins), n=len(truth))
+    metrics = (
+        *scores(truth, predictions, confidence=policy.confidence, resamples=policy.resamples, seed=policy.seed),
+        Metric(name="ece", value=expected_calibration_error(bins), n=len(truth)),
+        aurc(predictions.confidence, correct),
+        *robust.metrics,
+    )
     found = _gates(truth, predictions, metrics, comparisons, policy, config.calibration.target_precision)
-    judged = observed.judged(found, profile)
+    judged = observed.judged([*found, *robust.gates, *more], profile)
     return AccuracyReport(
         workflow=config.workflow,
         profile=profile.name,
@@ -160,7 +186,7 @@ def judge(
         taken=observed.taken,
         measurement=observed.measurement(profile),
         machine=observed.machine,
-        metrics=(*metrics, calibration_error),
+        metrics=metrics,
         gates=judged,
         verdict=worst(gate.verdict for gate in judged),
         split=split.ref,
@@ -168,6 +194,10 @@ def judge(
         confusion=confusion(truth, predictions),
         out_of_scope=None if outside is None else out_of_scope(predictions, outside),
         reliability=bins,
+        risk=curve(predictions.confidence, correct),
+        slices=tuple(_slices(split, correct, codes.get(UNQUANTIZED), truth, policy)),
+        flips=tuple(_flips(split, truth, predictions, codes.get(UNQUANTIZED))),
+        robustness=robust.slices,
     )
 
 
@@ -186,40 +216,56 @@ def _truth(corpus: Path, split: Split, labels: Sequence[str]) -> NDArray[np.intp
     return encode(names, labels, strict=str(corpus / f"{split.ref.name}.jsonl"))
 
 
-def _metrics(
-    truth: NDArray[np.intp], predictions: Predictions, split: Split, policy: AccuracyPolicy
-) -> Iterator[Metric]:
-    yield from scores(truth, predictions, confidence=policy.confidence, resamples=policy.resamples, seed=policy.seed)
-    correct = predictions.codes == truth
-    places: dict[str, list[int]] = {}
-    for place, row in enumerate(split.rows):
-        for name, value in row.slices.items():
-            places.setdefault(f"accuracy/{name}={value}", []).append(place)
-    if len(places) <= MAX_SLICES:
-        for name, rows in sorted(places.items()):
-            yield proportion(name, correct[rows], policy.confidence)
-
-
 def _comparisons(
-    truth: NDArray[np.intp], predictions: Predictions, references: Mapping[str, Sequence[str]], policy: AccuracyPolicy
+    truth: NDArray[np.intp],
+    predictions: Predictions,
+    references: Mapping[str, NDArray[np.intp]],
+    policy: AccuracyPolicy,
 ) -> Iterator[Comparison]:
     """One comparison per reference, in the order of their names."""
-    for name in sorted(references):
-        if len(references[name]) != len(truth):
-            raise DataError(
-                f"reference {name}: expected {len(truth)} predictions, one per test row, found "
-                f"{len(references[name])}; predict the same split again"
-            )
-        yield compare(
+    for name, theirs in references.items():
+        found = compare(
             truth,
             predictions.codes,
-            encode(references[name], predictions.labels),
+            theirs,
             classes=len(predictions.labels),
             metric=policy.metric,
             against=name,
             confidence=policy.confidence,
             resamples=policy.resamples,
             seed=policy.seed,
+        )
+        yield powered(found, policy.margin) if name in gates.NOT_INFERIOR_TO else found
+
+
+def _slices(
+    split: Split,
+    correct: NDArray[np.bool_],
+    unquantized: NDArray[np.intp] | None,
+    truth: NDArray[np.intp],
+    policy: AccuracyPolicy,
+) -> Iterator[Slice]:
+    """Accuracy per class, per kind of row and per length, beside the unquantized model's."""
+    fields = [{"label": row.label or "", **row.slices} for row in split.rows]
+    places = by_field(fields) | by_length(split.texts)
+    yield from of_hits(places, correct, None if unquantized is None else unquantized == truth, policy.confidence)
+
+
+def _flips(
+    split: Split, truth: NDArray[np.intp], predictions: Predictions, unquantized: NDArray[np.intp] | None
+) -> Iterator[Flip]:
+    """Rows that only one of the two models gets right."""
+    if unquantized is None:
+        return
+    names = (*predictions.labels, "")
+    for place in flipped(predictions.codes == truth, unquantized == truth):
+        yield Flip(
+            against=UNQUANTIZED,
+            item=f"line {split.rows[place].line}",
+            truth=names[truth[place]],
+            ours=names[predictions.codes[place]],
+            theirs=names[unquantized[place]],
+            confidence=float(predictions.confidence[place]),
         )
 
 
@@ -240,9 +286,9 @@ def _gates(
     ]
 
 
-def _outside(observed: Observed, corpus: Path, config: BundleConfig) -> Predictions | None:
+def _outside(observed: Observed, corpus: Path, config: BundleConfig, confidence: Confidence) -> Predictions | None:
     """What the model answers to rows that belong to no class; None where the corpus has none."""
     path = corpus / "oos_test.jsonl"
     if not path.is_file() or path.stat().st_size == 0:
         return None
-    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config)
+    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config, confidence)

@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from evals.predictions import answered, probabilities
+from evals.curves import fit_curve, held_out
+from evals.predictions import answered
+from evals.risk import aurc
 from fleet_manifests import Calibration, DataError, ReliabilityBin
+from runtimes.engine.confidence import Confidence, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+    Logits = NDArray[np.floating]
+
 Bound = Literal["point", "wilson", "clopper-pearson"]
 
+Score = Literal["probability", "energy", "neighbours"]
+SCORES: tuple[Score, ...] = ("probability", "energy", "neighbours")
+RESAMPLES = 200
+CLEAR = 2.0
+"""Standard errors by which something must be better than what is simpler."""
 BINS = 15
 """Bins of the expected calibration error (Guo et al. 2017)."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A way to be sure that was tried on validation data."""
+
+    score: str
+    method: str
+    """`temperature` or `isotonic`."""
+    aurc: float
+    """Area under the risk-coverage curve, rows out of scope being wrong: lower is better."""
+    brier: float
+    """Mean squared distance of confidence and outcome on rows in scope that the curve has not seen: lower is better."""
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """How a build's scores become confidence, and how that was chosen."""
+
+    calibration: Calibration
+    neighbours: NDArray[np.float16] | None = None
+    """[rows, classes] of length 1, with the score `neighbours`."""
+    trials: tuple[Trial, ...] = ()
 
 
 def calibrate(
@@ -24,18 +61,30 @@ def calibrate(
     labels: NDArray[np.intp],
     target_precision: float,
     *,
+    outside: NDArray[np.floating] | None = None,
+    known: NDArray[np.floating] | None = None,
     bound: Bound = "wilson",
     confidence: float = 0.95,
-) -> Calibration:
-    """Fit temperature and defer threshold on validation data.
+    seed: int = 0,
+) -> Calibrated:
+    """Fit confidence and defer threshold on validation data.
+
+    The score is the highest softmax probability, unless another one orders the rows better by more than two standard
+    errors (paired bootstrap of the area under the risk-coverage curve). Its curve is the temperature's, or isotonic
+    regression (Zadrozny and Elkan 2002) where that comes nearer to the outcomes of held-out rows by more than two
+    standard errors of the Brier score. The threshold is about rows in scope alone: how many others a site will see
+    is not known.
 
     Args:
         logits: [n, classes], through the engine and after quantization.
         labels: [n] index of the true class.
         target_precision: share of the answered rows that must be right.
+        outside: [m, classes] logits of rows that belong to no class.
+        known: [k, classes] logits of rows that the model was trained on; None: neighbours are not tried.
         bound: what must reach the target: the precision found (`point`) or its one-sided
             lower bound (Wilson; Clopper-Pearson is exact and stricter).
         confidence: confidence of that bound.
+        seed: of the bootstrap and of the folds.
 
     Returns:
         Where no threshold reaches the target: threshold 1, coverage 0, everything is deferred.
@@ -43,22 +92,85 @@ def calibrate(
     Raises:
         DataError: no rows, logits that are not finite, or labels out of range.
     """
+    _require_usable(logits, labels)
+    correct = logits.argmax(axis=1) == labels
+    temperature = fit_temperature(logits, labels)
+    near = None if known is None or len(known) == 0 else unit(known.astype(np.float64)).astype(np.float16)
+    scored = {
+        name: tuple(_scores(name, temperature, near, rows) for rows in (logits, outside))
+        for name in SCORES
+        if name != "neighbours" or near is not None
+    }
+    score = _best_order(scored, correct, seed)
+    curved = score != "probability" or _isotonic_wins(scored[score][0], correct, seed)
+    curve = fit_curve(scored[score][0], correct) if curved else ()
+    calibration = Calibration(
+        temperature=temperature, score=score, curve=curve, target_precision=target_precision, defer_threshold=1.0
+    )
+    sure = Confidence(calibration, near).of(logits)
+    threshold = defer_threshold(sure, correct, target_precision, bound=bound, confidence=confidence)
+    coverage = float(answered(sure, threshold).mean())
+    return Calibrated(
+        calibration.model_copy(update={"defer_threshold": threshold, "coverage": coverage}),
+        near if score == "neighbours" else None,
+        tuple(_trials(scored, correct, seed, score, curved=curved)),
+    )
+
+
+def _require_usable(logits: NDArray[np.floating], labels: NDArray[np.intp]) -> None:
     if len(logits) == 0 or len(logits) != len(labels):
         raise DataError(f"calibration: expected as many labels as logits, found {len(labels)} and {len(logits)}")
     if not np.isfinite(logits).all():
         raise DataError("calibration: logits hold values that are not finite numbers; the build is broken")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise DataError(f"calibration: labels run from {labels.min()} to {labels.max()} of {logits.shape[1]} classes")
-    temperature = fit_temperature(logits, labels)
-    scores = probabilities(logits, temperature)
-    sure, correct = scores.max(axis=1), scores.argmax(axis=1) == labels
-    threshold = defer_threshold(sure, correct, target_precision, bound=bound, confidence=confidence)
-    return Calibration(
-        temperature=temperature,
-        defer_threshold=threshold,
-        target_precision=target_precision,
-        coverage=float(answered(sure, threshold).mean()),
-    )
+
+
+def _scores(name: Score, temperature: float, near: NDArray[np.float16] | None, rows: Logits | None) -> Floats:
+    """The raw score of each row; none of no rows."""
+    if rows is None or len(rows) == 0:
+        return np.empty(0)
+    raw = Calibration(temperature=temperature, score=name, curve=((0.0, 0.0), (1.0, 1.0)))
+    return Confidence(raw, near if name == "neighbours" else None).score(rows)
+
+
+def _best_order(scored: Mapping[Score, tuple[Floats, ...]], correct: NDArray[np.bool_], seed: int) -> Score:
+    """The score whose order of rows in scope and others is best, the probability where no other is clearly better."""
+    areas = {name: _bootstrapped_areas(inside, outside, correct, seed) for name, (inside, outside) in scored.items()}
+    plain = areas["probability"]
+    gains: dict[Score, Floats] = {name: plain - some for name, some in areas.items()}
+    clear = {name: float(gain.mean()) for name, gain in gains.items() if gain.mean() > CLEAR * gain.std()}
+    return max(clear, key=lambda name: clear[name]) if clear else "probability"
+
+
+def _bootstrapped_areas(inside: Floats, outside: Floats, correct: NDArray[np.bool_], seed: int) -> Floats:
+    """[resamples] area under the risk-coverage curve; every score is resampled alike."""
+    scores, right = np.concatenate([inside, outside]), np.concatenate([correct, np.zeros(len(outside), dtype=bool)])
+    draws = np.random.default_rng(seed).integers(len(scores), size=(RESAMPLES, len(scores)))
+    wrong = ~right[np.take_along_axis(draws, np.argsort(-scores[draws], axis=1, kind="stable"), axis=1)]
+    found: Floats = (np.cumsum(wrong, axis=1) / np.arange(1, len(scores) + 1)).mean(axis=1)
+    return found
+
+
+def _isotonic_wins(probability: Floats, correct: NDArray[np.bool_], seed: int) -> bool:
+    """Whether an isotonic curve comes clearly nearer to the outcomes of rows that it has not seen."""
+    gain = (probability - correct) ** 2 - (held_out(probability, correct, seed) - correct) ** 2
+    return bool(gain.mean() > CLEAR * gain.std() / math.sqrt(len(gain)))
+
+
+def _trials(
+    scored: Mapping[Score, tuple[Floats, ...]], correct: NDArray[np.bool_], seed: int, score: Score, *, curved: bool
+) -> Iterator[Trial]:
+    """What was tried."""
+    for name, (inside, outside) in scored.items():
+        sure = np.concatenate([inside, outside])
+        area = aurc(sure, np.concatenate([correct, np.zeros(len(outside), dtype=bool)])).value
+        chances = {"isotonic": held_out(inside, correct, seed)}
+        if name == "probability":
+            chances["temperature"] = inside
+        for method, chance in sorted(chances.items()):
+            chosen = name == score and (method == "isotonic") == curved
+            yield Trial(name, method, area, float(((chance - correct) ** 2).mean()), chosen)
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.intp]) -> float:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from runtimes.engine.confidence import Confidence
+
 
 class Engine(Protocol):
     """A loaded classifier. `runtimes.engine.load` returns one."""
@@ -19,6 +21,10 @@ class Engine(Protocol):
     @property
     def config(self) -> BundleConfig:
         """The bundle's `bundle.json`."""
+
+    @property
+    def confidence(self) -> Confidence:
+        """How sure it is of logits."""
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Raw scores, [texts, classes]."""

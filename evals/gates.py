@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evals.predictions import NO_ANSWER, Predictions
-from evals.statistics import mcnemar
+from evals.statistics import items_needed, mcnemar, powered
 from fleet_manifests import Comparison, Gate, LatencyObjective, Metric, Verdict
 
 NOT_INFERIOR_TO = ("unquantized", "champion", "reference")
@@ -30,15 +30,40 @@ def non_inferior(comparison: Comparison, *, margin: float) -> Gate:
     elif found.high < -margin:
         verdict, says = FAIL, f"loses more than the margin of {margin:.3f}"
     else:
-        seen = found.difference - found.low
         verdict = INCONCLUSIVE
-        says = f"may lose more than the margin of {margin:.3f}; these rows tell losses from {seen:.3f} on, add rows"
+        says = f"may lose more than the margin of {margin:.3f}; {_too_few(found, margin)}"
     return Gate(
         name=f"non_inferior/{found.against}",
         verdict=verdict,
         observed=found.low,
         required=-margin,
         reason=f"{_pair(found)}: {says}",
+    )
+
+
+def _too_few(found: Comparison, margin: float) -> str:
+    """What it would take to decide."""
+    known = powered(found, margin)
+    return (
+        f"{found.n} items show losses from {known.detectable:.3f} on, and a model that loses nothing would pass with "
+        f"probability {known.power:.2f}: about {items_needed(found, margin):,} items are needed"
+    )
+
+
+def robust(comparison: Comparison, *, margin: float) -> Gate:
+    """Whether a model loses on disturbed texts what it does not lose on clean ones.
+
+    A guard against collapse: it fails where a loss of more than the margin is shown, and passes else.
+    """
+    found = comparison
+    fails = found.high < -margin
+    says = f"loses more than the margin of {margin:.3f}" if fails else "no loss beyond the margin is shown"
+    return Gate(
+        name="robustness",
+        verdict=FAIL if fails else PASS,
+        observed=found.high,
+        required=-margin,
+        reason=f"on disturbed texts, {_pair(found)}: {says}",
     )
 
 
@@ -52,7 +77,7 @@ def no_worse(comparison: Comparison) -> Gate:
         verdict=FAIL if fails else PASS,
         observed=found.high,
         required=0.0,
-        reason=f"{_pair(found)}, exact McNemar p = {mcnemar(found.lost, found.gained):.3g}: {says}",
+        reason=f"{_pair(found)}, mid-p McNemar p = {mcnemar(found.lost, found.gained):.3g}: {says}",
     )
 
 
@@ -77,7 +102,7 @@ def on_hardware(found: Sequence[Gate], mismatch: str | None) -> tuple[Gate, ...]
 
 def emulated(found: Sequence[Gate]) -> tuple[Gate, ...]:
     """The gates as they count where the hardware was emulated: they may fail, and cannot pass."""
-    seen = [gate if gate.verdict is FAIL or gate.name == "canary" else preview(gate) for gate in found]
+    seen = [gate if gate.verdict is FAIL or gate.name == "canary" else preview(gate, "emulated") for gate in found]
     says = "emulated, not measured: it may show that a build fails, not that it passes; run `lading-site measure` on "
     return (*seen, Gate(name="hardware", verdict=INCONCLUSIVE, reason=says + "a machine that matches"))
 
@@ -88,6 +113,38 @@ def missing_reference(against: str) -> Gate:
         name=f"non_inferior/{against}",
         verdict=INCONCLUSIVE,
         reason=f"no predictions of the {against} model were given; a loss against it cannot be ruled out",
+    )
+
+
+SMALLER = 0.98
+"""What a bundle's size must be of the champion's to be worth the exchange."""
+
+
+def succeeds(comparison: Comparison, size: float, champions_size: float) -> Gate:
+    """Whether a build is a reason to exchange the champion: better on validation, or smaller.
+
+    That it loses nothing is for `non_inferior` to say, on the test split.
+
+    Args:
+        comparison: the paired difference to the champion, on validation.
+        size: of the build's bundle, MB.
+        champions_size: of the champion's, MB.
+    """
+    found = comparison
+    sizes = f"{size:.1f} MB against {champions_size:.1f} MB"
+    if found.difference > 0:
+        verdict, says = PASS, "better on validation"
+    elif size <= SMALLER * champions_size:
+        verdict, says = PASS, "smaller"
+    else:
+        verdict, says = INCONCLUSIVE, "neither better nor smaller: the champion stays"
+    return Gate(
+        name="succession",
+        verdict=verdict,
+        observed=found.difference,
+        required=0.0,
+        reason=f"{found.metric} on validation {found.ours:.4f} against {found.theirs:.4f} of the champion "
+        f"(n = {found.n}), {sizes}: {says}",
     )
 
 
@@ -204,6 +261,15 @@ def steady(drift: float, limit: float, attempts: int, *, headroom: float) -> Gat
     )
 
 
+def invalid() -> Gate:
+    """LoadGen itself does not take the run for a valid one."""
+    return Gate(
+        name="loadgen",
+        verdict=INCONCLUSIVE,
+        reason="LoadGen says that the run is not valid: too short, or too few queries; measure again",
+    )
+
+
 def at_most(metric: Metric, limit: float, *, name: str, what: str) -> Gate:
     """Whether a measured amount stays within its budget."""
     passes = metric.value <= limit
@@ -226,11 +292,9 @@ def unmeasured(mismatch: str) -> Gate:
     )
 
 
-def preview(gate: Gate) -> Gate:
-    """A gate decided on hardware of another profile: kept for reading, without a say."""
-    return gate.model_copy(
-        update={"verdict": INCONCLUSIVE, "reason": f"on this machine ({gate.verdict.value}): {gate.reason}"}
-    )
+def preview(gate: Gate, where: str = "on this machine") -> Gate:
+    """A gate decided on hardware of another profile, or on none: kept for reading, without a say."""
+    return gate.model_copy(update={"verdict": INCONCLUSIVE, "reason": f"{where} ({gate.verdict.value}): {gate.reason}"})
 
 
 def interval(metric: Metric) -> str:

@@ -164,6 +164,8 @@ def _report(
         queries=len(counted.objective_ms),
         cores=profile.cores,
         samples_ms=tuple(round(sample, 4) for sample in counted.objective_ms),
+        loadgen=counted.loadgen.version if counted.loadgen else None,
+        memory_held=counted.memory_held if outcome and not outcome.failure else None,
     )
 
 
@@ -196,7 +198,17 @@ def _metrics(outcome: Outcome, profile: HardwareProfile) -> Iterator[Metric]:
                 yield found
     yield Metric(name="load_ms", value=outcome.load_ms, n=1, unit="ms")
     yield Metric(name="first_answer_ms", value=outcome.first_answer_ms, n=1, unit="ms")
+    if outcome.cold_start_ms is not None:
+        yield Metric(name="cold_start_ms", value=outcome.cold_start_ms, n=1, unit="ms")
     yield Metric(name="peak_rss_mb", value=outcome.peak_rss_mb, n=1, unit="MB")
+    if outcome.throughput is not None:
+        yield Metric(name="throughput", value=outcome.throughput, n=1, unit="1/s")
+    if outcome.energy_mj is not None:
+        yield Metric(name="energy_mj", value=outcome.energy_mj, n=1, unit="mJ")
+    if outcome.loadgen is not None:
+        n, which = len(outcome.objective_ms), profile.latency.percentile
+        said = outcome.loadgen
+        yield Metric(name=f"p{which}/loadgen", value=said.percentile_ms, n=n, high=said.estimate_ms, unit="ms")
     yield Metric(name="drift", value=outcome.drift, n=1)
     if outcome.waited is not None:
         yield Metric(name="waited", value=outcome.waited, n=1)
@@ -205,6 +217,8 @@ def _metrics(outcome: Outcome, profile: HardwareProfile) -> Iterator[Metric]:
 def _gates(outcome: Outcome, metrics: Sequence[Metric], profile: HardwareProfile) -> Iterator[Gate]:
     by_name = {metric.name: metric for metric in metrics}
     yield from _noise_gates(outcome, profile)
+    if outcome.loadgen is not None and not outcome.loadgen.valid:
+        yield gates.invalid()
     yield gates.at_most(by_name["peak_rss_mb"], profile.memory_mb, name="memory", what="peak memory")
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evals.engines import Engine
-from fleet_manifests import BundleConfig, Calibration, DataError, IntegrityError
+from fleet_manifests import BundleConfig, DataError, IntegrityError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from runtimes.engine.confidence import Confidence
 
 NO_ANSWER = -1
 """Code of a row whose logits are not finite numbers, or of a label that no class has."""
@@ -26,7 +28,7 @@ class Predictions:
     codes: NDArray[np.intp]
     """[n] index of the predicted label, `NO_ANSWER` where the logits are not finite."""
     confidence: NDArray[np.float64]
-    """[n] calibrated probability of the predicted label, 0 where there is none."""
+    """[n] calibrated probability that the predicted label is right, 0 where there is none."""
     threshold: float
     """The defer threshold."""
 
@@ -48,10 +50,10 @@ def predict(engine: Engine, texts: Sequence[str]) -> Predictions:
         IntegrityError: the model's output does not fit the labels of its bundle.
     """
     logits = engine.logits(texts) if texts else np.empty((0, len(engine.config.labels)))
-    return predictions_of(logits, engine.config)
+    return predictions_of(logits, engine.config, engine.confidence)
 
 
-def predictions_of(logits: NDArray[np.floating], config: BundleConfig) -> Predictions:
+def predictions_of(logits: NDArray[np.floating], config: BundleConfig, confidence: Confidence) -> Predictions:
     """What a site would make of logits [n, classes].
 
     Raises:
@@ -62,25 +64,11 @@ def predictions_of(logits: NDArray[np.floating], config: BundleConfig) -> Predic
             f"{config.workflow}: expected logits of {len(config.labels)} labels, found shape {logits.shape}; "
             "the model and the labels of the bundle do not belong together"
         )
-    return decode(logits.astype(np.float64), config.labels, config.calibration)
-
-
-def decode(logits: NDArray[np.float64], labels: Sequence[str], calibration: Calibration) -> Predictions:
-    """Turn logits [n, classes] into labels and calibrated confidence."""
-    finite = np.all(np.isfinite(logits), axis=1, keepdims=True)
-    usable = np.where(finite, logits, 0.0)
-    chances = np.where(finite, probabilities(usable, calibration.temperature), 0.0)
-    codes = np.where(finite[:, 0], usable.argmax(axis=1), NO_ANSWER)
-    confidence = chances.max(axis=1, initial=0.0)
-    return Predictions(tuple(labels), codes, confidence, calibration.defer_threshold)
-
-
-def probabilities(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """Softmax of logits [n, classes] at a temperature."""
-    from scipy.special import softmax
-
-    scores: NDArray[np.float64] = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
-    return scores
+    finite = np.isfinite(logits).all(axis=1)
+    usable = np.where(finite[:, None], logits, 0.0).astype(np.float64)
+    codes = np.where(finite, usable.argmax(axis=1), NO_ANSWER)
+    sure = np.where(finite, confidence.of(usable), 0.0) if len(usable) else np.empty(0)
+    return Predictions(tuple(config.labels), codes, sure, config.calibration.defer_threshold)
 
 
 def answered(confidence: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
@@ -108,3 +96,23 @@ def encode(names: Sequence[str], labels: Sequence[str], *, strict: str | None = 
             f"{f' (nor are {len(unknown) - 1} others)' if len(unknown) > 1 else ''}; rebuild the model or the split"
         )
     return codes
+
+
+def aligned(name: str, given: Sequence[str], truth: NDArray[np.intp], labels: Sequence[str]) -> NDArray[np.intp]:
+    """The answers of another model as codes; a label that this build does not have is wrong.
+
+    Args:
+        name: the other model.
+        given: its labels, one per row.
+        truth: the rows.
+        labels: the classes of this build.
+
+    Raises:
+        DataError: it answered other rows.
+    """
+    if len(given) != len(truth):
+        raise DataError(
+            f"reference {name}: expected {len(truth)} predictions, one per row, found {len(given)}; "
+            "predict the same split again"
+        )
+    return encode(given, labels)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from evals.statistics import bounds
+from evals.unseen import mean_bounds
 from fleet_manifests import Comparison, DataError, Metric
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def compare_rankings(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Paired difference of a metric on the same questions.
+    """Paired difference of a metric on the same questions: BCa, widened to `unseen.mean_bounds`.
 
     `lost` and `gained` count questions that the other, or ours, ranks better.
 
@@ -111,15 +112,17 @@ def compare_rankings(
     mine, other = ours[metric], theirs[metric]
     if len(mine) != len(other):
         raise DataError(f"{against}: expected figures of {len(mine)} questions, found {len(other)}")
-    low, high = mean_interval(mine - other, confidence=confidence, resamples=resamples, seed=seed)
+    settings: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    low, high = mean_interval(mine - other, **settings)
+    least, greatest = mean_bounds(mine - other, (-1.0, 1.0), **settings)
     return Comparison(
         against=against,
         metric=metric,
         ours=float(mine.mean()),
         theirs=float(other.mean()),
         difference=float((mine - other).mean()),
-        low=max(low, -1.0),
-        high=min(high, 1.0),
+        low=max(min(low, least), -1.0),
+        high=min(max(high, greatest), 1.0),
         confidence=confidence,
         n=len(mine),
         lost=int((mine < other).sum()),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evals import risk
 from evals.predictions import NO_ANSWER, Predictions
 from evals.statistics import class_f1, macro_f1, macro_f1_interval, proportion_interval
 from fleet_manifests import Confusion, Metric, OutOfScope
@@ -54,12 +55,4 @@ def confusion(truth: NDArray[np.intp], predictions: Predictions) -> Confusion:
 
 def out_of_scope(inside: Predictions, outside: Predictions) -> OutOfScope:
     """How well confidence tells rows of the workflow from rows that belong to no class."""
-    from sklearn.metrics import roc_auc_score
-
-    is_inside = np.concatenate([np.ones(len(inside.codes)), np.zeros(len(outside.codes))])
-    confidence = np.concatenate([inside.confidence, outside.confidence])
-    return OutOfScope(
-        n=len(outside.codes),
-        auroc=float(roc_auc_score(is_inside, confidence)),
-        deferred=float((~outside.answered).mean()),
-    )
+    return risk.out_of_scope(inside.confidence, outside.confidence, ~outside.answered)

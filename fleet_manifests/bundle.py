@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -24,6 +25,7 @@ FILEPATH = "org.cncf.model.filepath"
 """Annotation that holds a layer's path inside the bundle (CNCF ModelPack)."""
 
 BUNDLE_FILE = "bundle.json"
+NEIGHBOURS = "neighbours.npy"
 WORD_EMBEDDINGS = "word_embeddings.bin"
 
 
@@ -120,11 +122,26 @@ class Calibration(Wire):
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Softmax temperature fitted on validation data (Guo et al. 2017)."""
+    score: Literal["probability", "energy", "neighbours"] = "probability"
+    """What confidence is made of: see `runtimes.engine.confidence`."""
+    curve: Annotated[tuple[tuple[float, Annotated[float, Field(ge=0, le=1)]], ...], Field(max_length=256)] = ()
+    """Confidence at some scores, linear between them; empty: the probability itself."""
+    nearest: Annotated[int, Field(ge=1, le=256)] = 10
+    """Neighbours that count."""
     defer_threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Lowest confidence that keeps `target_precision` on validation data."""
     target_precision: Annotated[float, Field(ge=0, le=1)] = 0.0
     coverage: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of validation rows at or above the threshold."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Calibration:
+        if self.score != "probability" and not self.curve:
+            raise ValueError(f"score {self.score} needs a curve")
+        for (score, chance), (next_score, next_chance) in itertools.pairwise(self.curve):
+            if not (score < next_score and chance <= next_chance):
+                raise ValueError(f"curve: scores and confidences must rise, found {next_score} after {score}")
+        return self
 
 
 class SmokeCase(Wire):
@@ -158,6 +175,8 @@ class BundleConfig(Wire):
     tokenizer: str = "tokenizer.json"
     word_embeddings: WordEmbeddings | None = None
     """None: they are inside the model."""
+    neighbours: str | None = None
+    """File of logits, float16 [rows, classes] of length 1, that the score `neighbours` compares with."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
     max_characters: Annotated[int, Field(ge=1)] = 20_000
     labels: tuple[str, ...] = ()
@@ -179,7 +198,14 @@ class BundleConfig(Wire):
     @property
     def files(self) -> tuple[str, ...]:
         """The files of the build that this names."""
-        return (self.model, self.tokenizer, *((self.word_embeddings.file,) if self.word_embeddings else ()))
+        more = (self.word_embeddings.file if self.word_embeddings else None, self.neighbours)
+        return (self.model, self.tokenizer, *(name for name in more if name is not None))
+
+    @model_validator(mode="after")
+    def _has_neighbours(self) -> BundleConfig:
+        if (self.calibration.score == "neighbours") != (self.neighbours is not None):
+            raise ValueError("neighbours: a file and the score `neighbours` come together")
+        return self
 
     @field_validator("labels")
     @classmethod

@@ -48,6 +48,8 @@ class Machine(Wire):
     kernel: str = "unknown"
     python: str = "unknown"
     onnxruntime: str = "unknown"
+    build: str = "unknown"
+    """How that onnxruntime was built: its source and options."""
 
 
 class Metric(Wire):
@@ -87,6 +89,48 @@ class Comparison(Wire):
     lost: int
     """Items the other got right and ours got wrong."""
     gained: int
+    margin: float | None = None
+    """Largest loss that does not matter; None where the other is a baseline."""
+    power: float | None = None
+    """Probability that a model that loses nothing would pass on as many items with as many differences."""
+    detectable: float | None = None
+    """Smallest true loss that would show, the interval below zero, in four of five such measurements."""
+
+
+class Flip(Wire):
+    """An item on which two models differ in being right. Its text stays where the split is."""
+
+    against: str
+    item: str
+    """Line of the split or id of the question."""
+    truth: str
+    ours: str
+    theirs: str
+    confidence: float
+    """Ours."""
+
+
+class Slice(Wire):
+    """The figure on some of the items, beside that of the unquantized model on the same ones."""
+
+    name: str
+    """What they have in common: `label=short_shipment`, `style=typed`, `length=long`, `typos`."""
+    n: int
+    ours: float
+    low: float | None = None
+    high: float | None = None
+    theirs: float | None = None
+    lost: int = 0
+    gained: int = 0
+
+
+class RiskPoint(Wire):
+    """What answering only the surest items would give."""
+
+    coverage: float
+    """Share of the items that is answered."""
+    precision: float
+    """Share of the answered ones that is right."""
 
 
 class Confusion(Wire):
@@ -122,6 +166,11 @@ class OutOfScope(Wire):
     auroc: float
     deferred: float
     """Share of out-of-scope rows that fall below the defer threshold."""
+    low: float | None = None
+    """Interval of `deferred`."""
+    high: float | None = None
+    fpr95: float | None = None
+    """Share of them that is taken for in-scope at the confidence that keeps 95 % of the rows in scope."""
 
 
 class Report(Wire):
@@ -160,15 +209,28 @@ class Report(Wire):
         raise KeyError(name)
 
 
-class AccuracyReport(Report):
+class Answered(Report):
+    """What reports about answers have: of a bundle or of a knowledge pack."""
+
+    split: SplitRef
+    comparisons: tuple[Comparison, ...] = ()
+    out_of_scope: OutOfScope | None = None
+    """Rows or questions that should not be answered."""
+    reliability: tuple[ReliabilityBin, ...] = ()
+    risk: tuple[RiskPoint, ...] = ()
+    """The coverage-precision curve, least coverage first."""
+    slices: tuple[Slice, ...] = ()
+
+
+class AccuracyReport(Answered):
     """Accuracy of a bundle on its workflow's test split; of a retriever on the frozen snapshot of its library."""
 
     kind: Literal["accuracy"] = "accuracy"
-    split: SplitRef
-    comparisons: tuple[Comparison, ...] = ()
     confusion: Confusion | None = None
-    out_of_scope: OutOfScope | None = None
-    reliability: tuple[ReliabilityBin, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    """Examples of where this build and the unquantized model differ in being right, lost ones first."""
+    robustness: tuple[Slice, ...] = ()
+    """The figure on disturbed texts, by kind of disturbance."""
 
 
 class LatencyReport(Report):
@@ -179,20 +241,19 @@ class LatencyReport(Report):
     cores: int
     samples_ms: tuple[float, ...] = ()
     """Latencies of the measured queries in milliseconds, in order, for the plot."""
+    loadgen: str | None = None
+    """Version of the MLPerf LoadGen that issued the queries."""
+    memory_held: Literal["cgroup", "rlimit"] | None = None
+    """What held the measuring process to its memory."""
 
 
-class KnowledgeReport(Report):
+class KnowledgeReport(Answered):
     """What a retriever finds in one knowledge pack: the library as it is now, at one class of sites."""
 
     kind: Literal["knowledge"] = "knowledge"
     site_class: Name
     retriever: Digest
     """Bundle digest of the retriever that asked."""
-    split: SplitRef
-    comparisons: tuple[Comparison, ...] = ()
-    out_of_scope: OutOfScope | None = None
-    """Questions that the library does not answer."""
-    reliability: tuple[ReliabilityBin, ...] = ()
     lost: tuple[str, ...] = ()
     """Questions whose passages are no longer in the library; they are not asked."""
 

@@ -36,6 +36,9 @@ class BuildEntry(Wire):
     verdict: Verdict
     evidence: tuple[Descriptor, ...] = ()
     """DSSE envelopes over the bundle digest, as blobs."""
+    reference: BundleRef | None = None
+    """The bundle that its successors are held to besides this one, so that small losses cannot add up: the first that
+    the channel had for this workflow and profile, until a release manager renews it. None: this one."""
     cases: Descriptor | None = None
     """The texts that a device runs to measure this build, as a blob; only in `candidates`, and None there where
     they may not travel."""

@@ -16,6 +16,7 @@ from fleet_manifests import (
     Verdict,
     WorkflowEntry,
 )
+from fleet_manifests.bundle import BundleRef
 from fleet_manifests.manifest import BuildEntry, Channel, PackRef
 from release.policy import Policy
 from release.promotion import Checked, CheckedPack, PackCandidate
@@ -31,6 +32,7 @@ def compose(
     first_version: int,
     policy: Policy,
     issued: datetime,
+    renew_reference: bool = False,
 ) -> FleetManifest:
     """The manifest of a channel after a promotion.
 
@@ -47,6 +49,7 @@ def compose(
         first_version: the version where nothing is published; at or above any that ever was.
         policy: lifetimes and limits.
         issued: the moment.
+        renew_reference: the candidates themselves become what their successors are held to.
 
     Raises:
         UsageError: a candidate's workflow is not described.
@@ -55,7 +58,10 @@ def compose(
     if missing := sorted({one.candidate.workflow for one in checked} - set(workflows)):
         raise UsageError(f"workflow {missing[0]} has a candidate but is not described; pass its entry")
     before = current.workflows if current else {}
-    merged = {name: _workflow(entry, before.get(name), checked, name) for name, entry in workflows.items()}
+    lasting = channel != "candidates" and not renew_reference
+    merged = {
+        name: _workflow(entry, before.get(name), checked, name, lasting=lasting) for name, entry in workflows.items()
+    }
     entries = {name: entry for name, entry in sorted({**before, **merged}.items()) if entry.builds}
     used = {profile for entry in entries.values() for profile in entry.builds}
     profiles = dict(current.profiles) if current else {}
@@ -152,7 +158,7 @@ def _require_knowledge(manifest: FleetManifest, checked: Sequence[Checked]) -> N
 
 
 def _workflow(
-    entry: WorkflowEntry, before: WorkflowEntry | None, checked: Sequence[Checked], name: str
+    entry: WorkflowEntry, before: WorkflowEntry | None, checked: Sequence[Checked], name: str, *, lasting: bool
 ) -> WorkflowEntry:
     """A workflow with its builds: those that stay, and those that are new."""
     builds: dict[str, BuildEntry] = dict(before.builds) if before else {}
@@ -160,7 +166,14 @@ def _workflow(
     for one in checked:
         if one.candidate.workflow == name and one.entry is not None:
             profile: HardwareProfile = one.candidate.profile
-            builds[profile.name] = one.entry
+            earlier = builds.get(profile.name) if lasting else None
+            builds[profile.name] = one.entry.model_copy(update={"reference": _reference(earlier, one.entry)})
             if one.base is not None:
                 bases[profile.kind] = one.base
     return entry.model_copy(update={"builds": dict(sorted(builds.items())), "bases": {**bases, **entry.bases}})
+
+
+def _reference(earlier: BuildEntry | None, entry: BuildEntry) -> BundleRef | None:
+    """What the successors of a build are held to besides it; None: the build itself."""
+    found = None if earlier is None else earlier.reference or earlier.bundle
+    return None if found is None or found.digest == entry.bundle.digest else found

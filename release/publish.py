@@ -85,6 +85,8 @@ class Release:
         workflows: Mapping[str, WorkflowEntry],
         managers: Sequence[str] = (),
         packs: Sequence[PackCandidate] = (),
+        *,
+        renew_reference: bool = False,
     ) -> FleetManifest:
         """Put candidates into `canary` or `stable`; what the channel holds besides stays.
 
@@ -97,6 +99,7 @@ class Release:
             workflows: what holds for each workflow, without builds.
             managers: the release managers who approve; `stable` needs a threshold of different ones.
             packs: knowledge packs to promote; each must hold in every point, with verdict `pass`.
+            renew_reference: hold later builds to these, and no longer to the first that the channel had.
 
         Returns:
             The published manifest; the current one where nothing changes.
@@ -115,7 +118,7 @@ class Release:
         elif managers:
             raise UsageError(f"{channel} is signed by the builder; it takes no approval by {', '.join(managers)}")
         unmeasured = [replace(candidate, cases=None) for candidate in candidates]
-        return self._publish(channel, unmeasured, workflows, managers, packs)
+        return self._publish(channel, unmeasured, workflows, managers, packs, renew_reference=renew_reference)
 
     def assign(self, assignments: Sequence[Assignment], *, remove: Collection[str] = ()) -> tuple[Assignment, ...]:
         """Publish who gets what. Versions are given here; an assignment that says nothing new keeps its own.
@@ -182,6 +185,8 @@ class Release:
         workflows: Mapping[str, WorkflowEntry],
         managers: Sequence[str],
         packs: Sequence[PackCandidate],
+        *,
+        renew_reference: bool = False,
     ) -> FleetManifest:
         """Check, admit, and publish the channel's next manifest, unless it would say nothing new."""
         public_key = self.keys[BUILDER].public_pem
@@ -202,6 +207,7 @@ class Release:
                 first_version=signed.version,
                 policy=self.policy,
                 issued=moment,
+                renew_reference=renew_reference,
             )
             for one in entering:
                 _store(edit, one)

@@ -32,6 +32,9 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 WorkflowsOption = Annotated[list[str] | None, typer.Option("--workflow", "-w", help="Only this workflow; repeatable.")]
 ProfilesOption = Annotated[list[str] | None, typer.Option("--profile", "-p", help="Only this profile; repeatable.")]
+EmulateOption = Annotated[
+    bool, typer.Option("--emulate", help="Accuracy on emulated processors too, where QEMU is installed. Takes minutes.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -71,6 +74,7 @@ def build(
     project: ProjectOption = None,
     workflow: WorkflowsOption = None,
     profile: ProfilesOption = None,
+    emulate: EmulateOption = False,
     json: JsonOption = False,
 ) -> None:
     """Extract, train, quantize, sign and measure; offer what did not fail as candidates.
@@ -80,12 +84,15 @@ def build(
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
     found = project_of("build", project)
-    from pipelines.cli.runs import execute, locked, plan, quiet_libraries
+    from pipelines.cli.runs import execute, locked, not_emulated, plan, quiet_libraries
     from pipelines.steps.outcomes import outcomes
 
     quiet_libraries()
 
-    runs = plan(found, workflow or (), profile or ())
+    runs = plan(found, workflow or (), profile or (), emulate=emulate)
+    if emulate:
+        for name, reason in not_emulated(found, [one.profile for one in runs if one.profile]).items():
+            typer.echo(f"{name}: not emulated: {reason}", err=True)
     with locked(found), output.progress(len(runs), quiet=json) as said:
         execute(found, runs, lambda number, run: said(number, run.title))
     results = outcomes(found, workflow or (), profile or ())
@@ -146,6 +153,26 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
+def card(
+    project: ProjectOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; else it is kept in the store.")] = None,
+) -> None:
+    """Write the release card: every build and pack with its verdict, and what a release would change. One HTML file.
+
+    Example: lading card --out card.html
+    """
+    found = project_of("card", project)
+    from pipelines.cli.runs import locked
+    from pipelines.steps import cards
+
+    with locked(found):
+        kept = cards.release_card(found).path / cards.CARD
+    if out is not None:
+        output.write(out, kept.read_bytes())
+    typer.echo(f"{out or kept}: open it in a browser; it needs nothing else")
+
+
+@app.command()
 def promote(
     channel: Annotated[str, typer.Argument(help="canary or stable.")],
     project: ProjectOption = None,
@@ -153,6 +180,9 @@ def promote(
     managers: Annotated[
         list[str] | None, typer.Option("--as", help="Release manager who signs; stable needs several.")
     ] = None,
+    renew_reference: Annotated[
+        bool, typer.Option("--renew-reference", help="Hold later builds to these, no longer to the first ones.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Let builds into a channel. Every signature, digest and verdict is checked again first.
@@ -164,7 +194,9 @@ def promote(
     from pipelines.steps.release import promote as promote_
 
     with locked(found):
-        manifest = promote_(found, channel, workflows=workflow or (), managers=managers or ())
+        manifest = promote_(
+            found, channel, workflows=workflow or (), managers=managers or (), renew_reference=renew_reference
+        )
     output.show(manifest, output.manifest, as_json=json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fleet_manifests import Task, Verdict, program
+from fleet_manifests import StorageError, Task, Verdict, program
 
 if TYPE_CHECKING:
     from evals.evaluate import EvaluationSummary
@@ -39,6 +40,18 @@ def show(value: V, render: Callable[[V], RenderableType], *, as_json: bool) -> N
     many = isinstance(value, list | tuple)
     values = [_plain(one) for one in value] if many else _plain(value)  # type: ignore[attr-defined]
     typer.echo(program.as_json(values))
+
+
+def write(path: Path, raw: bytes) -> None:
+    """Write a file that a person asked for.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        path.write_bytes(raw)
+    except OSError as exc:
+        raise StorageError(f"{path}: cannot be written: {exc.strerror or exc}; choose another file") from exc
 
 
 def _plain(value: object) -> object:
@@ -82,6 +95,8 @@ def builds(found: Sequence[Outcome]) -> RenderableType:
     rows = [(o.workflow, o.profile, o.recipe, o.verdict, *_figures(o)) for o in found]
     head = ["workflow", "profile", "recipe", "verdict", "metric", "p99 ms", "MB", "bundle"]
     reasons = [Text(f"{o.workflow} x {o.profile}: {reason}") for o in found for reason in o.reasons]
+    reasons += [Text(f"{o.workflow} x {o.profile}: emulated: {o.emulated}") for o in found if o.emulated]
+    reasons += [Text(f"{o.workflow} x {o.profile}: page {o.paths['page']}") for o in found if "page" in o.paths]
     made = [pack for outcome in found for pack in outcome.packs]
     return Group(table("builds", head, rows), *reasons, *([packs(made)] if made else []))
 

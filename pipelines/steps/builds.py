@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_manifests import Calibration, dump, parse
-from fleet_manifests.bundle import WORD_EMBEDDINGS, bundle_name
+from fleet_manifests.bundle import NEIGHBOURS, WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers
 from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, draft, resolved_profile
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
+    from evals.calibration import Calibrated
     from quantize.recipes import Recipe
     from quantize.search import SearchResult
 
 WEIGHTS = ("model.onnx", WORD_EMBEDDINGS)
 BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
+VALIDATION = "validation.json"
+"""What a build answers to the validation rows."""
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.builds",
     "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
@@ -68,19 +71,24 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
             size_limit=round(profile.size_budget_mb * 1e6),
         )
         found.require()
-        _keep(found, trial.calibration(), out)
+        _keep(found, trial.calibrated(), out)
+        (out / VALIDATION).write_text(json.dumps(trial.answers))
 
     return project.store.keep(bundle_name(workflow, profile_name), step, work)
 
 
-def _keep(found: SearchResult, calibration: Calibration, out: Path) -> None:
+def _keep(found: SearchResult, calibrated: Calibrated, out: Path) -> None:
+    import numpy as np
+
     assert found.folder is not None
     for name in BUILD_FILES:
         if (found.folder / name).is_file():
             shutil.copyfile(found.folder / name, out / name)
-    (out / "calibration.json").write_bytes(dump(calibration))
-    trials = [asdict(one) for one in found.trials]
-    (out / "search.json").write_text(json.dumps(trials, indent=2, sort_keys=True))
+    (out / "calibration.json").write_bytes(dump(calibrated.calibration))
+    if calibrated.neighbours is not None:
+        np.save(out / NEIGHBOURS, calibrated.neighbours, allow_pickle=False)
+    for name, trials in (("search", found.trials), ("calibrations", calibrated.trials)):
+        (out / f"{name}.json").write_text(json.dumps([asdict(one) for one in trials], indent=2, sort_keys=True))
 
 
 def _recipe_build(project: Project, model: Entry, recipe: Recipe) -> Entry:
@@ -117,7 +125,8 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
     recipe = json.loads((build.path / "recipe.json").read_text())["recipe"]
     calibration = parse(Calibration, (build.path / "calibration.json").read_bytes(), where="calibration.json")
     config = draft(project, workflow, build.path, corpus.path, recipe, profile)
-    config = config.model_copy(update={"calibration": calibration})
+    neighbours = NEIGHBOURS if calibration.score == "neighbours" else None
+    config = config.model_copy(update={"calibration": calibration, "neighbours": neighbours})
     step = Step(
         name="bundle",
         inputs={"quantized_model": build.digest, "corpus": corpus.digest},

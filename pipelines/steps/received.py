@@ -101,12 +101,10 @@ def judge(project: Project, opened: Opened, by: Basis) -> Judged:
     mark = {"site": receipt.site, "receipt": opened.digest}
 
     def accuracy_work(out: Path) -> None:
-        from evals import accuracy, retrieval
         from evals.observed import Observed
 
-        observed = Observed(outputs, receipt.machine, receipt.taken)
-        judged = (retrieval if by.retrieves else accuracy).judge(by.config, by.corpus.path, observed, **by.given())
-        write_report(project, judged.model_copy(update=mark), by.profile, out)
+        judged = by.judge(Observed(outputs, receipt.machine, receipt.taken))
+        write_report(project, judged.model_copy(update=mark), out)
 
     def latency_work(out: Path) -> None:
         from evals.latency import judge as judge_latency
@@ -119,7 +117,7 @@ def judge(project: Project, opened: Opened, by: Basis) -> Judged:
             taken=receipt.taken,
             machine=receipt.machine,
         )
-        write_report(project, judged.model_copy(update=mark), by.profile, out)
+        write_report(project, judged.model_copy(update=mark), out)
 
     inputs = {"receipt": opened.digest}
     entries = {

@@ -119,7 +119,12 @@ def offer(project: Project) -> Offer:
 
 
 def promote(
-    project: Project, channel: str, *, workflows: Sequence[str] = (), managers: Sequence[str] = ()
+    project: Project,
+    channel: str,
+    *,
+    workflows: Sequence[str] = (),
+    managers: Sequence[str] = (),
+    renew_reference: bool = False,
 ) -> FleetManifest:
     """Put the builds and packs with verdict `pass` into `canary` or `stable`.
 
@@ -141,7 +146,7 @@ def promote(
         raise RefusedError(f"nothing may enter {channel}: " + ("; ".join(found.refused) or "no build has evidence"))
     kept = {(one.workflow, one.profile.name) for one in builds}
     packs = [pack for pack in found.packs if (pack.workflow, pack.profile.name) in kept]
-    return release.promote(channel, builds, _entries(project, builds), managers, packs)
+    return release.promote(channel, builds, _entries(project, builds), managers, packs, renew_reference=renew_reference)
 
 
 def publish(project: Project) -> Published:

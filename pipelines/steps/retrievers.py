@@ -17,6 +17,7 @@ from fleet_manifests import (
     SimilarityCase,
     Verdict,
     dump,
+    parse,
 )
 from fleet_manifests.knowledge import PACK_FILE, library_digest
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from evals.calibration import Calibrated
     from evals.questions import Question
     from quantize.search import Score
     from runtimes.engine import Embedder
@@ -67,6 +69,8 @@ def reference(project: Project, workflow: str) -> Entry:
 
     def work(out: Path) -> None:
         from evals.questions import read_questions
+        from evals.retrieval import disturbed_questions
+        from evals.robustness import DISTURBED
 
         passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
         embedder = unquantized(project, workflow)
@@ -84,7 +88,8 @@ def reference(project: Project, workflow: str) -> Entry:
         pack = write_index(out / INDEX, passages, vectors, config)
         fusion = fused(pack, embedder, questions["validation"])
         pack = configure(out / INDEX, config.model_copy(update={"fusion": fusion}))
-        found = {split: rankings(pack, embedder, some) for split, some in questions.items()}
+        asked = {**questions, DISTURBED: disturbed_questions(questions["test"])}
+        found = {split: rankings(pack, embedder, some) for split, some in asked.items()}
         (out / RANKINGS).write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)
@@ -173,6 +178,27 @@ def fused(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> Fusi
     return fit_fusion(questions, scored, pack.ids)
 
 
+def found_by(project: Project, workflow: str, embedder: Embedder) -> dict[str, dict[str, list[str]]]:
+    """What another retriever finds for validation and test questions in the frozen library, which it embeds itself."""
+    import tempfile
+
+    from evals.questions import read_questions
+
+    corpus = project.store.latest("corpus", workflow)
+    frozen = project.store.latest("unquantized", workflow)
+    passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
+    config = parse(PackConfig, (frozen.path / INDEX / PACK_FILE).read_bytes(), where=PACK_FILE)
+    config = config.model_copy(update={"dimension": embedder.config.dimension})
+    vectors = embedder.embeddings([passage.content[: embedder.config.max_characters] for passage in passages])
+    questions = {split: read_questions(corpus.path, split).questions for split in ("validation", "test")}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / INDEX
+        pack = write_index(folder, passages, vectors, config)
+        fusion = fused(pack, embedder, questions["validation"])
+        pack = configure(folder, config.model_copy(update={"fusion": fusion}))
+        return {split: rankings(pack, embedder, some) for split, some in questions.items()}
+
+
 def rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> dict[str, list[str]]:
     """Passage ids, best first, by question id."""
     return {
@@ -195,6 +221,8 @@ class Trial:
         self._pack = open_index(reference / INDEX)
         self._questions = read_questions(corpus, "validation").questions
         self._theirs = json.loads((reference / RANKINGS).read_text())["validation"]
+        self.answers: dict[str, list[str]] = {}
+        """What the last build found for the validation questions."""
 
     def evaluate(self, folder: Path) -> Score:
         """Non-inferiority to the unquantized model, paired; few questions may leave it open, the test decides."""
@@ -205,7 +233,7 @@ class Trial:
 
         recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
         config = draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile)
-        ours = rankings(self._pack, load_embedder_parts(folder, config), self._questions)
+        ours = self.answers = rankings(self._pack, load_embedder_parts(folder, config), self._questions)
         relevant = {question.id: question.relevant for question in self._questions}
         gates = self._project.retriever(self._workflow).gates
         found = compare_rankings(
@@ -219,9 +247,11 @@ class Trial:
         gate = non_inferior(found, margin=gates.margin)
         return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
 
-    def calibration(self) -> Calibration:
+    def calibrated(self) -> Calibrated:
         """Nothing of a bundle: how sure a search is depends on the library, and is chosen for each pack."""
-        return Calibration()
+        from evals.calibration import Calibrated
+
+        return Calibrated(Calibration())
 
 
 def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:

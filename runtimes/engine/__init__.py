@@ -23,6 +23,7 @@ measured is what runs. An engine may be shared by threads.
 `runtimes.engine.host` describes the machine.
 """
 
+from runtimes.engine.confidence import Confidence, load_confidence
 from runtimes.engine.embedder import Embedder, Embedding
 from runtimes.engine.engine import Answer, Engine
 from runtimes.engine.guard import Decision, decide
@@ -30,6 +31,7 @@ from runtimes.engine.loading import load, load_any, load_embedder, load_embedder
 
 __all__ = [
     "Answer",
+    "Confidence",
     "Decision",
     "Embedder",
     "Embedding",
@@ -37,6 +39,7 @@ __all__ = [
     "decide",
     "load",
     "load_any",
+    "load_confidence",
     "load_embedder",
     "load_embedder_parts",
     "load_parts",

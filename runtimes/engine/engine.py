@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_manifests import IntegrityError, Task
+from fleet_manifests import BundleConfig, IntegrityError, Task
+from runtimes.engine.confidence import load_confidence, softmax
 from runtimes.engine.loaded import Loaded
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ class Answer:
 
     label: str
     confidence: float
-    """Calibrated probability of `label`."""
+    """Calibrated probability that `label` is right."""
     scores: tuple[tuple[str, float], ...]
-    """Every label with its probability, highest first; equal ones in the order of the bundle's labels."""
+    """Every label with its softmax probability, highest first; equal ones in the order of the bundle's labels."""
     tokens: int
     """Tokens that the model read, special ones included."""
     truncated: bool
@@ -37,6 +39,11 @@ class Engine(Loaded):
     TASK = Task.CLASSIFY
     OUTPUT = "logits"
 
+    def __init__(self, folder: Path, config: BundleConfig, threads: int | None = None) -> None:
+        """Open the files that `config` names and try them once; errors as of `Loaded`."""
+        self.confidence = load_confidence(folder, config)
+        super().__init__(folder, config, threads)
+
     def classify(self, text: str) -> Answer:
         """Label one text.
 
@@ -45,11 +52,12 @@ class Engine(Loaded):
             IntegrityError: the model fails or its scores are not finite.
         """
         ids, truncated = self._encode(text)
-        found = softmax(self._run(ids), self.config.calibration.temperature)
+        logits = self._run(ids)
+        found = softmax(logits, self.config.calibration.temperature)
         ranked = sorted(zip(self.config.labels, found.tolist(), strict=True), key=lambda pair: -pair[1])
         return Answer(
             label=ranked[0][0],
-            confidence=ranked[0][1],
+            confidence=float(self.confidence.of(logits)),
             scores=tuple(ranked),
             tokens=len(ids),
             truncated=truncated,
@@ -103,14 +111,3 @@ class Engine(Loaded):
             )
         if not np.isfinite(found).all():
             raise IntegrityError(f"{self._where}: model: a score is not finite; do not serve this bundle")
-
-
-def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities, float64, of logits [..., classes] at a temperature (Guo et al. 2017)."""
-    import numpy as np
-
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    exponentials = np.exp(scaled)
-    result: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return result

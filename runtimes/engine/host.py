@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from importlib import metadata
@@ -38,7 +39,16 @@ def machine() -> Machine:
         kernel=platform.release(),
         python=platform.python_version(),
         onnxruntime=metadata.version("onnxruntime"),
+        build=onnxruntime_build(),
     )
+
+
+@functools.cache
+def onnxruntime_build() -> str:
+    """How onnxruntime was built: branch, commit and options, in one line."""
+    import onnxruntime
+
+    return " ".join(onnxruntime.get_build_info().split())
 
 
 def parse_cpuinfo(text: str) -> dict[str, str]:

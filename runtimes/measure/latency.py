@@ -8,10 +8,10 @@ time are those of a site's process, not of the factory's.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
@@ -19,6 +19,9 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from fleet_manifests import BundleConfig, DataError, IntegrityError, LadingError, Wire, dump, parse
+from runtimes.measure import loadgen
+from runtimes.measure.gauges import energy_uj, joules_between, peak_rss_mb, reference_kernel, waited_seconds
+from runtimes.measure.limits import hold_memory
 
 WARM_UP_SECONDS = 0.3
 WARM_UP_QUERIES = 10
@@ -60,7 +63,24 @@ class Job(Wire):
     texts: Annotated[tuple[str, ...], Field(min_length=1)]
     tokens: Annotated[int, Field(ge=1)]
     queries: Annotated[int, Field(ge=1)]
+    percentile: Literal[50, 90, 99] = 99
+    """That `queries` are enough for."""
     seconds: float
+    memory_mb: int | None = None
+    """Memory of the process, where a control group can hold it to that."""
+    started: float | None = None
+    """When the process was started, seconds of the machine's monotonic clock."""
+
+
+class LoadgenFigures(Wire):
+    """What LoadGen itself says of the load that decides."""
+
+    version: str
+    percentile_ms: float
+    """The objective's percentile of LoadGen's own latencies."""
+    estimate_ms: float | None = None
+    """Its early-stopping estimate."""
+    valid: bool
 
 
 class Outcome(Wire):
@@ -72,12 +92,22 @@ class Outcome(Wire):
     load_ms: float = 0.0
     """Importing the engine and loading the bundle."""
     first_answer_ms: float = 0.0
+    cold_start_ms: float | None = None
+    """From the start of the process, the interpreter and its imports included, to the first answer."""
     peak_rss_mb: float = 0.0
+    """Of engine and texts, before LoadGen is loaded."""
     tokens: int = 0
     objective_ms: tuple[float, ...] = ()
     """Latencies at the objective's length."""
     workload_ms: tuple[float, ...] = ()
     """Latencies of the workflow's own texts."""
+    loadgen: LoadgenFigures | None = None
+    throughput: float | None = None
+    """Queries a second, where all texts lie ready."""
+    energy_mj: float | None = None
+    """Millijoules a query; None: the machine does not tell."""
+    memory_held: Literal["cgroup", "rlimit"] = "rlimit"
+    """What held the process to its memory."""
     drift: float = 0.0
     """How much the reference kernel's CPU time moved between the beginning and the end, as a share."""
     waited: float | None = None
@@ -98,10 +128,9 @@ def load_any(bundle: Path, threads: int) -> Loaded:
 def run(job: Job, load: Load = load_any) -> Outcome:
     """Measure, single stream: the next query is issued when the last one is answered."""
     os.sched_setaffinity(0, job.cpus)
-    guard = job.memory_guard_mb * 2**20
-    resource.setrlimit(resource.RLIMIT_DATA, (guard, guard))
+    held = hold_memory(job.memory_mb, job.memory_guard_mb)
     try:
-        return _measure(job, load)
+        return _measure(job, load).model_copy(update={"memory_held": held})
     except MemoryError:
         return Outcome(failure="memory")
     except IntegrityError as exc:
@@ -116,49 +145,65 @@ def _measure(job: Job, load: Load) -> Outcome:
     loaded = time.perf_counter()
     engine.query(job.texts[0])
     first = time.perf_counter()
+    cold = None if job.started is None else (time.clock_gettime(time.CLOCK_MONOTONIC) - job.started) * 1e3
     tokens = min(job.tokens, engine.config.max_tokens)
     text = text_of_length(engine, tokens)
-    _warm_up(engine, [*islice(cycle(job.texts), WARM_UP_QUERIES), text])
+    each = _warm_up(engine, [*islice(cycle(job.texts), WARM_UP_QUERIES), max(job.texts, key=len), text])
+    peak = peak_rss_mb()
     before = reference_kernel()
     begun, waiting = time.perf_counter(), waited_seconds()
-    objective = _queries(engine, [text], job)
-    workload = _queries(engine, job.texts, job)
+    objective, workload = (_stream(engine, texts, job, each) for texts in ([text], job.texts))
     ended, still_waiting = time.perf_counter(), waited_seconds()
+    samples = min(max(int(job.seconds / 3 / each), 1), MAX_QUERIES)
+    energy = energy_uj()
+    throughput = loadgen.offline(engine.query, job.texts, samples=samples)
+    used = energy_uj()
     after = reference_kernel()
     return Outcome(
         load_ms=(loaded - started) * 1e3,
         first_answer_ms=(first - loaded) * 1e3,
-        peak_rss_mb=peak_rss_mb(),
+        cold_start_ms=cold,
+        peak_rss_mb=peak,
         tokens=tokens,
-        objective_ms=objective,
-        workload_ms=workload,
+        objective_ms=objective.latencies_ms,
+        workload_ms=workload.latencies_ms,
+        loadgen=LoadgenFigures(
+            version=metadata.version("mlcommons-loadgen"),
+            percentile_ms=objective.percentile_ms,
+            estimate_ms=objective.estimate_ms,
+            valid=objective.valid and workload.valid,
+        ),
+        throughput=throughput,
+        energy_mj=None if energy is None or used is None else joules_between(energy, used) / samples * 1e3,
         drift=max(before, after) / min(before, after) - 1,
         waited=None if waiting is None or still_waiting is None else (still_waiting - waiting) / (ended - begun),
     )
 
 
-def _queries(engine: Loaded, texts: Sequence[str], job: Job) -> tuple[float, ...]:
-    """Latencies in ms: at least `job.queries`, more while `job.seconds` are not over."""
-    found: list[float] = []
-    enough = time.perf_counter() + job.seconds
-    for text in islice(cycle(texts), max(MAX_QUERIES, job.queries)):
-        start = time.perf_counter_ns()
-        engine.query(text)
-        end = time.perf_counter_ns()
-        found.append((end - start) / 1e6)
-        if len(found) >= job.queries and end / 1e9 >= enough:
-            break
-    return tuple(found)
+def _stream(engine: Loaded, texts: Sequence[str], job: Job, each: float) -> loadgen.Stream:
+    """One load: as many queries as the percentile needs, and more of a fast model, as far as the report holds them."""
+    most = max(MAX_QUERIES, job.queries)
+    seconds = min(job.seconds, 0.5 * most * each)
+    return loadgen.single_stream(
+        engine.query,
+        texts,
+        percentile=job.percentile,
+        queries=job.queries,
+        most=most,
+        ms=max(int(seconds * 1e3), 1),
+        each_ms=each * 1e3 / 4,
+    )
 
 
-def _warm_up(engine: Loaded, texts: Sequence[str]) -> None:
-    """Run until caches, arenas and clocks have settled."""
+def _warm_up(engine: Loaded, texts: Sequence[str]) -> float:
+    """Run until caches, arenas and clocks have settled; the seconds that a query takes then."""
     enough = time.perf_counter() + WARM_UP_SECONDS
     while True:
+        begun = time.perf_counter()
         for text in texts:
             engine.query(text)
-        if time.perf_counter() >= enough:
-            return
+        if (now := time.perf_counter()) >= enough:
+            return (now - begun) / len(texts)
 
 
 def text_of_length(engine: Loaded, tokens: int) -> str:
@@ -178,37 +223,6 @@ def text_of_length(engine: Loaded, tokens: int) -> str:
     raise DataError(
         f"no text of exactly {tokens} tokens could be made; choose another length for the latency objective"
     )
-
-
-def reference_kernel() -> float:
-    """Median CPU seconds of a fixed piece of work: moves with clock speed and neighbours on the same core."""
-    import numpy as np
-
-    data = np.random.default_rng(0).random(100_000)
-    times = []
-    for _ in range(41):
-        start = time.thread_time()
-        np.sort(data)
-        times.append(time.thread_time() - start)
-    return float(np.median(times))
-
-
-def waited_seconds() -> float | None:
-    """Seconds that the main thread was ready to run and other processes had the cpu (Linux `sched-stats`)."""
-    try:
-        return int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
-    except OSError:
-        return None
-
-
-def peak_rss_mb() -> float:
-    """Peak resident memory of this process since it began.
-
-    From VmHWM: `getrusage` carries the parent's peak over `exec`.
-    """
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def main(load: Load = load_any) -> None:

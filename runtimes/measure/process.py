@@ -5,11 +5,15 @@ A machine of the factory and a device start the same processes, held to the prof
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -50,7 +54,9 @@ def latency_job(bundle: Path, profile: HardwareProfile, texts: Sequence[str], se
         texts=sampled(texts),
         tokens=profile.latency.tokens,
         queries=QUERIES[profile.latency.percentile],
+        percentile=profile.latency.percentile,
         seconds=seconds,
+        memory_mb=profile.memory_mb,
     )
 
 
@@ -105,7 +111,9 @@ def once(job: Job, worker: Sequence[str], timeout: float) -> Outcome:
         IntegrityError, DataError, LadingError: as `latency`.
     """
     try:
-        done = _run(worker, dump(job), timeout)
+        with alone():
+            started = time.clock_gettime(time.CLOCK_MONOTONIC)
+            done = _run(worker, dump(job.model_copy(update={"started": started})), timeout)
     except subprocess.TimeoutExpired:
         said = f"the measuring process did not finish in {timeout:g} s and was killed"
         return Outcome(failure="time", message=said)
@@ -120,6 +128,15 @@ def once(job: Job, worker: Sequence[str], timeout: float) -> Outcome:
         kind = IntegrityError if outcome.failure == "integrity" else DataError
         raise kind(f"{job.bundle}: cannot be measured: {outcome.message}")
     return outcome
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other measurement of this user runs on this machine, and keep others waiting meanwhile."""
+    path = Path(tempfile.gettempdir(), f"lading-measure-{os.getuid()}.lock")
+    with path.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def answers(

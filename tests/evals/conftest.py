@@ -22,6 +22,7 @@ from fleet_manifests import (
     Task,
     dump,
 )
+from runtimes.engine import Confidence
 
 LABELS = ("damaged", "late", "missing")
 DIGEST = "sha256:" + "ab" * 32
@@ -33,6 +34,10 @@ class FakeEngine:
 
     config: BundleConfig
     scores: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def confidence(self) -> Confidence:
+        return Confidence(self.config.calibration)
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         flat = [0.0] * len(self.config.labels)

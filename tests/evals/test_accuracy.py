@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 from evals.accuracy import AccuracyPolicy, measure
+from evals.disturbances import KINDS, disturbed
 from fleet_manifests import (
     AccuracyReport,
     Calibration,
     ConfigError,
     DataError,
+    Gate,
     HardwareProfile,
     HostFacts,
     IntegrityError,
@@ -65,12 +68,69 @@ def test_a_good_model_passes_and_the_report_survives_the_wire(case: Any, measure
 def test_the_report_holds_what_a_person_judges_by(case: Any, measured: Any) -> None:
     report = measured(case(n=600, outside=40))
     names = {metric.name for metric in report.metrics}
-    assert {"macro_f1", "ece", "coverage", "precision_answered", "f1/late", "accuracy/style=typed"} <= names
+    assert {"macro_f1", "ece", "coverage", "precision_answered", "f1/late", "aurc", "accuracy/disturbed"} <= names
     assert sum(map(sum, report.confusion.counts)) == 600
     assert report.confusion.labels == ("damaged", "late", "missing")
     assert sum(item.n for item in report.reliability) == 600
     assert report.out_of_scope.n == 40 and report.out_of_scope.deferred == 1.0 and report.out_of_scope.auroc > 0.99
     assert report.metric("coverage").value == pytest.approx(report.metric("accuracy").value)
+
+
+def test_each_text_of_the_test_split_is_run_once(case: Any, measured: Any) -> None:
+    made, seen = case(n=200, outside=10), Counter[str]()
+    plain = made.engine.logits
+    made.engine.logits = lambda texts: (seen.update(texts), plain(texts))[1]
+    measured(made)
+    texts = [json.loads(line)["text"] for line in (made.corpus / "test.jsonl").read_text().splitlines()]
+    texts += [json.loads(line)["text"] for line in (made.corpus / "oos_test.jsonl").read_text().splitlines()]
+    disturbed = sum(seen.values()) - len(texts)
+    assert all(seen[text] >= 1 for text in texts)
+    assert disturbed == 200, "the test split once, and once disturbed"
+
+
+def test_a_reference_is_compared_with_power_and_a_baseline_without(case: Any, measured: Any) -> None:
+    made = case(n=600)
+    report = measured(made, {"unquantized": made.ours, "champion": made.truth, "tfidf_svm": made.ours})
+    found = {one.against: one for one in report.comparisons}
+    assert found["unquantized"].margin == found["champion"].margin == 0.03 and found["tfidf_svm"].margin is None
+    assert found["unquantized"].power > 0.9 and found["unquantized"].detectable < 0.03
+    assert gate(report, "non_inferior/champion").verdict is Verdict.FAIL
+
+
+def test_flips_and_slices_name_rows_and_no_texts(case: Any, measured: Any) -> None:
+    made = case(n=300, wrong=0.1)
+    theirs = list(made.truth)
+    right = next(place for place, (a, b) in enumerate(zip(made.ours, made.truth, strict=True)) if a == b)
+    theirs[right] = next(label for label in ("damaged", "late") if label != made.truth[right])
+    report = measured(made, {"unquantized": theirs})
+    *lost, gained = report.flips
+    assert len(lost) == 20 and all(flip.theirs == flip.truth != flip.ours for flip in lost)
+    assert (gained.item, gained.ours, gained.theirs) == (f"line {right + 1}", made.truth[right], theirs[right])
+    slices = {one.name: one for one in report.slices}
+    assert {"label=late", "style=typed", "style=spoken"} <= set(slices)
+    assert sum(one.n for name, one in slices.items() if name.startswith("length=")) == 300
+    assert slices["style=typed"].n == 150 and slices["style=typed"].lost > 0
+    assert sum(one.lost for name, one in slices.items() if name.startswith("label=")) == report.comparisons[0].lost
+    assert b"note 1" not in dump(report)
+
+
+def test_a_build_that_collapses_on_disturbed_texts_fails(case: Any, measured: Any) -> None:
+    made = case(n=300)
+    told = [made.truth[place] for place in disturbed([f"note {n}" for n in range(300)]).places]
+    report = measured(made, on_disturbed=told)
+    assert gate(report, "robustness").verdict is Verdict.FAIL, "it does not know the disturbed notes"
+    assert {one.name for one in report.robustness} == set(KINDS)
+    assert all(one.theirs == 1.0 for one in report.robustness)
+    assert all(one.ours < 0.7 for one in report.robustness if one.name in ("typos", "scanned"))
+    assert report.metric("accuracy/disturbed").n == 300
+    with pytest.raises(DataError, match="unquantized, disturbed: expected 300 predictions"):
+        measured(made, on_disturbed=told[1:])
+
+
+def test_gates_that_were_decided_elsewhere_count(case: Any, measured: Any) -> None:
+    more = Gate(name="succession", verdict=Verdict.INCONCLUSIVE, reason="the champion stays")
+    report = measured(case(n=600), more=[more])
+    assert report.verdict is Verdict.INCONCLUSIVE and report.gates[-1] == more
 
 
 def test_a_corpus_without_rows_outside(case: Any, measured: Any) -> None:
@@ -193,7 +253,7 @@ def test_what_cannot_be_measured_is_refused(case: Any, measured: Any, profile: H
 
 def test_labels_that_do_not_fit_the_model_are_refused(case: Any, measured: Any) -> None:
     made = case(n=10)
-    made.engine.scores = {text: [0.0, 1.0] for text in made.engine.scores}
+    made.engine.logits = lambda texts: np.zeros((len(texts), 2), np.float32)
     with pytest.raises(IntegrityError, match=r"expected logits of 3 labels, found shape \(10, 2\)"):
         measured(made)
 

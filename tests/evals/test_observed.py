@@ -19,6 +19,7 @@ def judged(made: Any, machine: Machine, profile: HardwareProfile, *, emulated: b
     outputs = {split: made.engine.logits(texts) for split, texts in accuracy.cases(made.corpus).items()}
     return accuracy.judge(
         made.engine.config,
+        made.engine.confidence,
         made.corpus,
         Observed(outputs, machine, TAKEN, emulated=emulated),
         profile=profile,

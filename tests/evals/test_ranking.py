@@ -64,7 +64,7 @@ def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
     ours = np.clip(theirs - 0.01, 0, 1)
     found = compare_rankings({"mrr": ours}, {"mrr": theirs}, metric="mrr", against="unquantized")
     assert found.difference == pytest.approx(-0.01, abs=1e-3)
-    assert found.high - found.low < 0.01
+    assert found.high - found.low < 0.02
     assert found.lost > 390 and found.gained == 0
     assert found.against == "unquantized"
 

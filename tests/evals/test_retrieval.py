@@ -118,11 +118,25 @@ def test_below_the_floor_fails() -> None:
     assert found["gates"]["floor/mrr"].verdict is Verdict.FAIL
 
 
-def test_slices_are_by_kind_of_question_and_by_document() -> None:
-    metrics = judged([True, False] * 40, [0.9] * 80)["metrics"]
-    assert metrics["ndcg_at_10/style=full"].value == 1.0
-    assert metrics["ndcg_at_10/style=typo"].value < 1.0
-    assert metrics["ndcg_at_10/document=D0"].n == 20
+def test_slices_are_by_kind_of_question_by_length_and_by_document() -> None:
+    outcome = judged([True, False] * 40, [0.9] * 80)["outcome"]
+    slices = {found.name: found for found in outcome.slices}
+    assert slices["style=full"].ours == 1.0
+    assert slices["style=typo"].ours < 1.0
+    assert slices["document=D0"].n == 20
+    assert sum(found.n for name, found in slices.items() if name.startswith("length=")) == 80
+    assert all(found.theirs == found.ours and found.lost == found.gained == 0 for found in outcome.slices)
+
+
+def test_flips_name_questions_that_only_one_of_the_two_answers() -> None:
+    some = questions(4)
+    theirs = searched(some, [True, True, False, False], [0.9] * 4).rankings
+    outcome = judged([True, False, True, False], [0.8] * 4, references={"unquantized": theirs})["outcome"]
+    lost, gained = outcome.flips
+    assert (lost.item, lost.truth, lost.theirs, lost.confidence) == ("q1", "p1", "p1", 0.8)
+    assert (gained.item, gained.truth, gained.ours) == ("q2", "p2", "p2")
+    (compared,) = outcome.comparisons
+    assert compared.margin == POLICY.margin and 0 < compared.power < 1 and compared.detectable > 0
 
 
 def test_a_threshold_of_1_defers_everything() -> None:

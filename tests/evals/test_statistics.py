@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evals import statistics
-from fleet_manifests import DataError
+from fleet_manifests import Comparison, DataError
 
 pytestmark = pytest.mark.unit
 
@@ -63,10 +63,17 @@ def test_nothing_counted_says_nothing() -> None:
     assert statistics.proportion_interval(0, 0) == (0.0, 1.0)
 
 
-def test_mcnemar_is_exact() -> None:
+def test_mcnemar_has_the_mid_p_value() -> None:
+    from scipy.stats import binom
+
     assert statistics.mcnemar(0, 0) == 1.0
-    assert statistics.mcnemar(0, 6) == pytest.approx(2 / 64)
+    assert statistics.mcnemar(0, 6) == pytest.approx(1 / 64)
     assert statistics.mcnemar(5, 5) == 1.0
+    assert (
+        statistics.mcnemar(2, 9)
+        == statistics.mcnemar(9, 2)
+        == pytest.approx(2 * binom.cdf(2, 11, 0.5) - binom.pmf(2, 11, 0.5))
+    )
 
 
 def test_macro_f1_is_that_of_scikit_learn() -> None:
@@ -147,3 +154,40 @@ def test_predictions_that_are_not_row_aligned_are_refused() -> None:
     truth = np.zeros(5, dtype=int)
     with pytest.raises(DataError, match="expected 5 predictions"):
         statistics.compare(truth, truth, truth[:4], classes=1, metric="accuracy", against="x")
+
+
+def compared(n: int, lost: int, gained: int, wrong: int = 0) -> Comparison:
+    truth = np.zeros(n, dtype=int)
+    ours, theirs = truth.copy(), truth.copy()
+    ours[:lost] = 1
+    theirs[lost : lost + gained] = 1
+    both = slice(lost + gained, lost + gained + wrong)
+    ours[both] = theirs[both] = 1
+    return statistics.compare(truth, ours, theirs, classes=2, metric="accuracy", against="x")
+
+
+def test_power_is_how_often_an_equal_model_passes() -> None:
+    rng, n, margin, runs = np.random.default_rng(8), 400, 0.03, 1000
+    passed, told = 0, []
+    for _ in range(runs):
+        kind = rng.choice(4, n, p=[0.86, 0.02, 0.02, 0.10])
+        truth = np.zeros(n, dtype=int)
+        ours, theirs = np.isin(kind, [1, 3]).astype(int), np.isin(kind, [2, 3]).astype(int)
+        found = statistics.compare(truth, ours, theirs, classes=2, metric="accuracy", against="x")
+        passed += found.low > -margin
+        told.append(statistics.powered(found, margin).power)
+    assert np.mean(told) == pytest.approx(passed / runs, abs=0.06)
+
+
+def test_more_items_show_smaller_losses() -> None:
+    few, many = (statistics.powered(compared(n, n // 50, n // 50, n // 10), 0.02) for n in (200, 3200))
+    assert few.detectable > 3 * many.detectable
+    assert few.power < 0.5 < 0.95 < many.power
+    assert few.margin == 0.02 and (few.low, few.high) == (compared(200, 4, 4, 20).low, compared(200, 4, 4, 20).high)
+
+
+def test_the_items_that_are_needed_give_the_power_of_four_in_five() -> None:
+    few = compared(500, 10, 10, 50)
+    needed = statistics.items_needed(few, 0.02)
+    there = compared(needed, round(needed * 0.02), round(needed * 0.02), round(needed * 0.1))
+    assert statistics.powered(there, 0.02).power == pytest.approx(statistics.POWER, abs=0.03)

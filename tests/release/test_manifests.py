@@ -70,6 +70,39 @@ def test_what_is_not_given_stays(policy: Policy, builder: Any, made: Any) -> Non
     assert second.workflows["triage"].builds != first.workflows["triage"].builds
 
 
+def build_of(manifest: FleetManifest) -> Any:
+    return manifest.workflows["triage"].builds["edge-x86-vnni"]
+
+
+def test_successors_are_held_to_the_first_build_until_someone_renews_it(
+    policy: Policy, builder: Any, made: Any
+) -> None:
+    entries = {"triage": builder.entry()}
+    first = composed(policy, [made(content="one")], entries)
+    second = composed(policy, [made(content="two")], entries, first)
+    third = composed(policy, [made(content="three")], entries, second)
+    assert build_of(first).reference is None
+    assert build_of(second).reference == build_of(third).reference == build_of(first).bundle
+    renewed = composed(policy, [made(content="four")], entries, third, renew_reference=True)
+    assert build_of(renewed).reference is None
+    fifth = composed(policy, [made(content="five")], entries, renewed)
+    assert build_of(fifth).reference == build_of(renewed).bundle
+
+
+def test_a_return_to_the_first_build_is_its_own_reference(policy: Policy, builder: Any, made: Any) -> None:
+    entries = {"triage": builder.entry()}
+    first = composed(policy, [made(content="one")], entries)
+    second = composed(policy, [made(content="two")], entries, first)
+    assert build_of(composed(policy, [made(content="one")], entries, second)).reference is None
+
+
+def test_candidates_have_no_reference(policy: Policy, builder: Any, made: Any) -> None:
+    said = {"first_version": 1, "policy": policy, "issued": NOW}
+    entries = {"triage": builder.entry()}
+    first = compose("candidates", [made(content="one")], entries, current=None, **said)
+    assert build_of(compose("candidates", [made(content="two")], entries, current=first, **said)).reference is None
+
+
 def test_a_build_for_another_profile_stays_with_its_profile(policy: Policy, builder: Any, made: Any) -> None:
     avx2 = builder.profile("edge-x86-avx2", IsaClass.X86_64_V3)
     first = composed(policy, [made(profile=avx2)], {"triage": builder.entry()})

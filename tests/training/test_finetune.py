@@ -244,3 +244,16 @@ def test_a_damaged_base_is_refused(corpus: Path, base: ResolvedBase, arguments: 
 def test_of_equal_epochs_the_first_is_best() -> None:
     epochs = [Epoch(0, 0.5, 0, 0), Epoch(1, 0.7, 0, 0), Epoch(2, 0.7, 0, 0), Epoch(3, 0.6, 0, 0)]
     assert best_of(epochs).epoch == 1
+
+
+def test_the_test_split_chooses_nothing(
+    corpus: Path, base: ResolvedBase, arguments: TuneArguments, tmp_path: Path
+) -> None:
+    other = tmp_path / "corpus"
+    shutil.copytree(corpus, other)
+    shutil.copyfile(corpus / "validation.jsonl", other / "test.jsonl")
+    assert (other / "test.jsonl").read_bytes() != (corpus / "test.jsonl").read_bytes()
+    quick = arguments.model_copy(update={"epochs": 1})
+    finetune(corpus, base, quick, tmp_path / "a")
+    finetune(other, base, quick, tmp_path / "b")
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from fleet_manifests import (
 )
 from runtimes.measure import process
 from runtimes.measure.latency import Outcome
+from runtimes.measure.process import alone
 
 pytestmark = pytest.mark.integration
 
@@ -94,3 +96,21 @@ def test_texts_are_sampled_from_all_over_and_must_be_there(tmp_path: Path, profi
     assert len(found) == 1000 and found[-1] == str(3 * 999)
     with pytest.raises(DataError, match="no texts"):
         process.latency_job(tmp_path, profile, [])
+
+
+def test_two_measurements_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    order: list[str] = []
+
+    def second() -> None:
+        with alone():
+            order.append("second")
+
+    with alone():
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(timeout=0.3)
+        assert other.is_alive()
+        order.append("first")
+    other.join(timeout=10)
+    assert order == ["first", "second"]
