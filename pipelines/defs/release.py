@@ -61,8 +61,8 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """What may run for a channel, signed. The gate verifies every candidate again and refuses."""
         if context.partition_key == "candidates":
             offered = steps.offer(project)
-            refused = (*offered.refused, *offered.unmeasurable)
-            return _outcome(offered.manifest, refused, cards.release_card(project).path / cards.CARD)
+            said = (*offered.refused, *offered.unmeasurable)
+            return _outcome(offered.manifest, said, cards.release_card(project).path / cards.CARD)
         return _outcome(steps.promote(project, context.partition_key, managers=config.managers), ())
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("model.onnx", WORD_EMBEDDINGS)
 BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
-VALIDATION = "validation"
-"""The file of what a build answers to the validation rows, without its ending."""
+VALIDATION = "validation.json"
+"""What a build answers to the validation rows."""
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.builds",
     "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
@@ -72,7 +72,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
         )
         found.require()
         _keep(found, trial.calibrated(), out)
-        (out / f"{VALIDATION}.json").write_text(json.dumps(trial.answers))
+        (out / VALIDATION).write_text(json.dumps(trial.answers))
 
     return project.store.keep(bundle_name(workflow, profile_name), step, work)
 

@@ -22,7 +22,7 @@ from fleet_manifests import (
     parse,
     sha256_of,
 )
-from fleet_manifests.bundle import BundleRef, bundle_name
+from fleet_manifests.bundle import BUNDLE_FILE, BundleRef, bundle_name
 from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
@@ -34,6 +34,7 @@ from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from evals.accuracy import AccuracyPolicy
+    from evals.observed import Observed
     from evals.searches import RetrievalPolicy
 
 REPORT = "report.json"
@@ -48,15 +49,11 @@ class Basis:
     project: Project
     workflow: str
     profile: HardwareProfile
-    built: Entry
-    corpus: Entry
-    baselines: Entry
-    unquantized: Entry
-    build: Entry
-    """What was quantized, with its answers to validation."""
-    earlier: Mapping[str, BundleRef]
-    """The `champion` and the `reference`, where they are not this bundle."""
+    entries: Mapping[str, Entry]
+    """Store entries by step: `bundle`, `corpus`, `baselines`, `unquantized`, `quantized_model`."""
     policy: AccuracyPolicy | RetrievalPolicy
+    earlier: Mapping[str, BundleRef]
+    """What it would take the place of: `champion` and `reference`."""
 
     @property
     def name(self) -> str:
@@ -66,19 +63,22 @@ class Basis:
     @property
     def bundle(self) -> Path:
         """The bundle's folder."""
-        return self.built.path / self.name
+        return self.entries["bundle"].path / self.name
 
     @property
     def config(self) -> BundleConfig:
         """What the bundle says of itself."""
-        from evals.latency import config_of
-
-        return config_of(self.bundle)
+        return parse(BundleConfig, (self.bundle / BUNDLE_FILE).read_bytes(), where=BUNDLE_FILE)
 
     @property
     def bundle_digest(self) -> str:
         """The bundle's digest."""
-        return sha256_of(self.built.path / "manifest.json")
+        return sha256_of(self.bundle.parent / "manifest.json")
+
+    @property
+    def corpus(self) -> Path:
+        """The corpus's folder."""
+        return self.entries["corpus"].path
 
     @property
     def retrieves(self) -> bool:
@@ -87,13 +87,10 @@ class Basis:
 
     def step(self, name: str, inputs: Mapping[str, str]) -> Step:
         """A step that judges by all of this and by some inputs."""
+        known = {role: entry.digest for role, entry in self.entries.items()}
         return Step(
             name=name,
-            inputs={
-                "bundle": self.built.digest, "corpus": self.corpus.digest, "baselines": self.baselines.digest,
-                "unquantized": self.unquantized.digest, "quantized_model": self.build.digest,
-                **{role: ref.digest for role, ref in self.earlier.items()}, **inputs,
-            },
+            inputs={**known, **{role: ref.digest for role, ref in self.earlier.items()}, **inputs},
             parameters={"profile": self.profile.model_dump(mode="json"), "policy": vars(self.policy)},
             code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
                   "pipelines.steps.predecessors"),
@@ -105,7 +102,8 @@ class Basis:
         from evals.robustness import DISTURBED
 
         told = "rankings" if self.retrieves else "predictions"
-        fitted = {"unquantized": read_json(self.unquantized, told), **read_json(self.baselines, told)}
+        unquantized = self.entries["unquantized"]
+        fitted = {"unquantized": read_json(unquantized, told), **read_json(self.entries["baselines"], told)}
         answered = {role: predecessors.answers(self.project, self.workflow, ref) for role, ref in self.earlier.items()}
         fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
         given: dict[str, Any] = {
@@ -115,15 +113,29 @@ class Basis:
             "policy": self.policy,
             "on_disturbed": fitted["unquantized"][DISTURBED],
         }
+        if self.retrieves:
+            given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
+            given["documents"] = retrievers.documents_of(read_passages(self.corpus / PASSAGES_FILE, PASSAGES_FILE))
         if "champion" in answered:
-            ours, theirs = read_json(self.build, VALIDATION), fitted["champion"]["validation"]
+            ours = json.loads((self.entries["quantized_model"].path / VALIDATION).read_text())
+            theirs = fitted["champion"]["validation"]
             won = predecessors.compared(self.project, self.workflow, ours, theirs, self.policy)
             given["more"] = [predecessors.succession(won, answered["champion"], self.bundle)]
-        if self.retrieves:
-            given["pack"] = retrievers.open_index(self.unquantized.path / retrievers.INDEX)
-            passages = read_passages(self.corpus.path / PASSAGES_FILE, PASSAGES_FILE)
-            given["documents"] = retrievers.documents_of(passages)
         return given
+
+    def judge(self, observed: Observed) -> AccuracyReport:
+        """The report of what the bundle gave for the cases, wherever it ran.
+
+        Raises:
+            IntegrityError: the observations are not of this corpus or not of this bundle.
+        """
+        from evals import accuracy, retrieval
+        from runtimes.engine import load_confidence
+
+        config = self.config
+        if self.retrieves:
+            return retrieval.judge(config, self.corpus, observed, **self.given())
+        return accuracy.judge(config, load_confidence(self.bundle, config), self.corpus, observed, **self.given())
 
 
 def basis(project: Project, workflow: str, profile_name: str) -> Basis:
@@ -132,21 +144,19 @@ def basis(project: Project, workflow: str, profile_name: str) -> Basis:
     Raises:
         RefusedError: something of it was not made yet.
     """
-    latest = project.store.latest
-    name = bundle_name(workflow, profile_name)
+    latest, name = project.store.latest, bundle_name(workflow, profile_name)
     built = latest("bundle", name)
-    digest = sha256_of(built.path / "manifest.json")
     return Basis(
         project=project,
         workflow=workflow,
         profile=resolved_profile(project, profile_name),
-        built=built,
-        build=latest("quantized_model", name),
-        earlier=predecessors.predecessors(project, workflow, profile_name, digest),
-        corpus=latest("corpus", workflow),
-        baselines=latest("baselines", workflow),
-        unquantized=latest("unquantized", workflow),
+        entries={
+            "bundle": built,
+            "quantized_model": latest("quantized_model", name),
+            **{step: latest(step, workflow) for step in ("corpus", "baselines", "unquantized")},
+        },
         policy=(retrieval_policy if workflow in project.retrievers else accuracy_policy)(project, workflow),
+        earlier=predecessors.predecessors(project, workflow, profile_name, sha256_of(built.path / "manifest.json")),
     )
 
 
@@ -159,8 +169,7 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
     measure = retrieval.measure if by.retrieves else accuracy.measure
 
     def work(out: Path) -> None:
-        report = measure(by.bundle, by.corpus.path, **by.given(), taken=now(), machine=here)
-        write_report(project, report, out)
+        write_report(project, measure(by.bundle, by.corpus, **by.given(), taken=now(), machine=here), out)
 
     return project.store.keep(by.name, by.step("accuracy_report", {"machine": digest_of(dump(here))}), work)
 

@@ -179,6 +179,14 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
     )
 
 
+def _unmeasurable(project: Project, workflow: str, profile: str, gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Why no device can put right that a build was not measured; nothing where one can, or need not."""
+    if all(gate.name != "hardware" for gate in gates):
+        return ()
+    reason = why_not(project, workflow, profile)
+    return () if reason is None else (f"measurement: cannot be measured at a site: {reason}",)
+
+
 def _page(project: Project, name: str, bundle: str) -> dict[str, str]:
     """Where the page of a build is; empty where the page is not made, or shows an older bundle."""
     try:
@@ -188,14 +196,6 @@ def _page(project: Project, name: str, bundle: str) -> dict[str, str]:
     return {"page": str(entry.path / PAGE)} if bundle in (entry.path / PAGE).read_text(encoding="utf-8") else {}
 
 
-def _unmeasurable(project: Project, workflow: str, profile: str, gates: Sequence[Gate]) -> tuple[str, ...]:
-    """Why no device can put right that a build was not measured; nothing where one can, or need not."""
-    if all(gate.name != "hardware" for gate in gates):
-        return ()
-    reason = why_not(project, workflow, profile)
-    return () if reason is None else (f"measurement: cannot be measured at a site: {reason}",)
-
-
 def reasons_of(gates: Sequence[Gate]) -> tuple[str, ...]:
-    """Why a verdict is not `pass`. On foreign hardware that alone is the reason, unless something fails."""
+    """Why a verdict is not `pass`."""
     return tuple(dict.fromkeys(f"{gate.name}: {gate.reason}" for gate in deciding(gates)))

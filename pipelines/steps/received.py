@@ -101,17 +101,9 @@ def judge(project: Project, opened: Opened, by: Basis) -> Judged:
     mark = {"site": receipt.site, "receipt": opened.digest}
 
     def accuracy_work(out: Path) -> None:
-        from evals import accuracy, retrieval
         from evals.observed import Observed
-        from runtimes.engine import load_confidence
 
-        observed = Observed(outputs, receipt.machine, receipt.taken)
-        given = by.given()
-        if by.retrieves:
-            judged = retrieval.judge(by.config, by.corpus.path, observed, **given)
-        else:
-            confidence = load_confidence(by.bundle, by.config)
-            judged = accuracy.judge(by.config, confidence, by.corpus.path, observed, **given)
+        judged = by.judge(Observed(outputs, receipt.machine, receipt.taken))
         write_report(project, judged.model_copy(update=mark), out)
 
     def latency_work(out: Path) -> None:

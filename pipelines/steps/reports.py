@@ -22,6 +22,7 @@ from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import PAGE, read_accuracy, read_latency
+from pipelines.steps.received import evidence_of
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ CODE = (
 )  # fmt: skip
 """What decides how a page looks."""
 LIBRARIES = ("jinja2", "matplotlib")
-EVIDENCE = ("accuracy_report", "latency_report")
 
 Entries = Mapping[str, Entry]
 """Store entries by step."""
@@ -105,7 +105,7 @@ def measured(project: Project, workflow: str) -> Iterator[tuple[str, Entries]]:
             continue
         build = bundle_name(workflow, profile)
         try:
-            found = {kind: project.store.latest(kind, build) for kind in ("bundle", *EVIDENCE)}
+            found = {"bundle": project.store.latest("bundle", build), **evidence_of(project, workflow, profile)}
         except RefusedError:
             continue  # not built or not measured
         if {report.bundle for report in reports_of(found)} == {sha256_of(found["bundle"].path / "manifest.json")}:

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from runtimes.edge.response import Response
     from runtimes.edge.service import Site
     from runtimes.knowledge import CitedPassage
+    from runtimes.measure.device import Measured
 
 PORT = 8470
+SUBMIT_SECONDS = 120.0
+"""How long handing in a receipt may take."""
 
 app = typer.Typer(
     help=(
@@ -107,6 +110,7 @@ def measure(
     profile: Annotated[str | None, typer.Option(help="Profile to measure for; else the one that fits.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the receipt.")] = Path("receipts"),
     source: command.OnceOption = None,
+    submit: Annotated[bool, typer.Option("--submit", help="Hand the receipt in at the centre too.")] = False,
     json: command.JsonOption = False,
 ) -> None:
     """Measure the candidate of a workflow on this machine and write a signed receipt for the factory.
@@ -120,15 +124,36 @@ def measure(
 
     with command.progress(quiet=json) as told:
         done = measure_(state, workflow, out=out, profile=profile, source=source, progress=told)
+    if submit:
+        _submit(state, done)
     receipt = done.receipt
     if json:
-        said = {"file": str(done.file), "receipt": receipt.model_dump(mode="json")}
+        said = {"file": str(done.file), "submitted": submit, "receipt": receipt.model_dump(mode="json")}
         typer.echo(program.as_json(said))
         return
     typer.echo(
         f"{receipt.subject} of candidates {receipt.manifest}, measured on {receipt.machine.host.cpu_model}: "
         f"{done.file}; at the factory: lading receipts import FOLDER"
     )
+
+
+def _submit(state: Path, done: Measured) -> None:
+    """Hand a receipt in at the centre, with this site's token.
+
+    Raises:
+        UsageError: there is no centre, or no token for it. The receipt's file is there all the same.
+        UnreachableError, RefusedError: as `HttpLine.submit`.
+    """
+    from runtimes.edge.line import HttpLine
+    from runtimes.edge.service import TOKEN_FILE
+
+    path = state / TOKEN_FILE
+    if done.central is None or not path.exists():
+        raise UsageError(
+            f"--submit: the assignment names no centre, or this site has no token for it; the receipt is {done.file}"
+        )
+    with contextlib.closing(HttpLine(done.central, tokens.read(path))) as line:
+        line.submit(done.file.read_bytes(), seconds=SUBMIT_SECONDS)
 
 
 @app.command()

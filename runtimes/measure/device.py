@@ -16,7 +16,7 @@ from fleet_manifests import HardwareProfile, Machine
 from fleet_manifests.program import version
 from fleet_manifests.receipt import SUFFIX, MeasurementCases, Receipt
 from runtimes.device import load_key
-from runtimes.measure import process
+from runtimes.measure import loadgen, process
 from runtimes.measure.latency import Outcome
 from runtimes.measure.receipt import seal
 from runtimes.sync.candidate import Pulled, Wanted, pulled
@@ -51,6 +51,8 @@ class Device:
     """What a bundle gives for the cases, from a process held to the profile."""
     latency: Callable[[Path, MeasurementCases, HardwareProfile], Outcome] = _latency
     """How long it takes and how much memory, from another one."""
+    require: Callable[[], None] = loadgen.require
+    """Raises where something is missing that a measurement needs."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     pause: Callable[[float], None] = time.sleep
     """Waits between two attempts to fetch, in seconds."""
@@ -63,6 +65,8 @@ class Measured:
     receipt: Receipt
     file: Path
     latency: Outcome
+    central: str | None
+    """Base URL of the centre, where the assignment names one."""
 
 
 def measure(
@@ -89,7 +93,7 @@ def measure(
         device: the machine and program; None takes this one.
 
     Raises:
-        UsageError: the folder is not enrolled or has no device key.
+        UsageError: the folder is not enrolled or has no device key, or LoadGen is not installed.
         IntegrityError: what is offered is not signed, fresh or consistent, or does not load here.
         RefusedError: it may not or cannot be measured here; says why. Other hardware is refused before any fetch.
         UnreachableError: the source cannot be read.
@@ -97,6 +101,7 @@ def measure(
         LadingError: a measuring process could not do its work.
     """
     device, told = device or Device(), progress or (lambda part, what: None)
+    device.require()
     key, machine = load_key(state), device.machine()
     told(0.0, "refreshing signed metadata")
     with pulled(
@@ -120,7 +125,7 @@ def measure(
         out.mkdir(parents=True, exist_ok=True)
         write_file(file, raw)
     told(1.0, f"measured {receipt.subject}")
-    return Measured(receipt, file, latency)
+    return Measured(receipt, file, latency, found.central)
 
 
 def _receipt(found: Pulled, machine: Machine, device: Device) -> Receipt:

@@ -90,6 +90,15 @@ def offline(query: Query, texts: Sequence[str], *, samples: int) -> float:
     return float(said["result_samples_per_second"])
 
 
+def require() -> None:
+    """Refuse before any work what cannot be measured here.
+
+    Raises:
+        MissingExtraError: LoadGen is not installed.
+    """
+    _loadgen()
+
+
 def _loadgen() -> Any:
     try:
         import mlperf_loadgen

@@ -71,6 +71,8 @@ class Pulled:
     cases: MeasurementCases
     cases_digest: str
     """Digest of the cases, decrypted where they were sealed."""
+    central: str | None
+    """Base URL of the centre, as the assignment says."""
 
 
 @contextlib.contextmanager
@@ -120,7 +122,8 @@ def pulled(
             blobs = Blobs(_made(scratch / "blobs"), pause=pause)
             folder = _bundle(candidate, Fetch(blobs, source), blobs, key, scratch / "bundle", progress)
             raw = _plain(candidate, blobs.fetch(source, _offered(candidate)).read_bytes(), pack_key(state))
-        yield Pulled(enrolment.site, candidate, folder, _cases(candidate, raw), digest_of(raw))
+        cases = _cases(candidate, raw)
+        yield Pulled(enrolment.site, candidate, folder, cases, digest_of(raw), found.assignment.central)
 
 
 def choose(found: Accepted, wanted: Wanted, host: HostFacts) -> Candidate:

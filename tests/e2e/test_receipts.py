@@ -53,6 +53,10 @@ def test_measure_and_import(copy: Any) -> None:
     listed = done(copy, "lading", "receipts", "list", "--json").json()
     assert [one["receipt"] for one in listed] == [taken[0]["receipt"]]
 
+    done(copy, "lading-site", "measure", "sop_assistant", "--out", str(here / "more"))
+    retriever = done(copy, "lading", "receipts", "import", str(here / "more"), "--json").json()["taken"]
+    assert [(one["workflow"], one["accuracy"]) for one in retriever] == [("sop_assistant", "pass")]
+
     forged = json.loads(Path(said["file"]).read_bytes())
     forged["signatures"][0]["sig"] = forged["signatures"][0]["sig"][:-2] + "00"
     (here / "forged").mkdir()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from securesystemslib.dsse import Envelope
 
-from evals.disturbances import MOST
+from evals import accuracy
 from evals.robustness import DISTURBED
 from fleet_manifests import (
     BaseRef,
@@ -30,12 +30,14 @@ from fleet_manifests import (
     UsageError,
     Verdict,
     digest_of,
+    dump,
 )
-from fleet_manifests.bundle import bundle_name
+from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from fleet_manifests.evidence import now
 from fleet_manifests.receipt import SUFFIX
 from pipelines.project.load import Project, load_project
 from pipelines.steps import evidence, receipts
+from pipelines.steps.builds import VALIDATION
 from pipelines.steps.devices import add_device
 from pipelines.steps.outcomes import outcomes
 from pipelines.steps.received import counting, evidence_of, kept
@@ -53,6 +55,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 WORDS = ("damage", "late", "short")
 SITE = "north"
 ROWS = 200
+SIZES = {"test": ROWS, DISTURBED: ROWS, "oos_test": 20}
 FACTORY = HostFacts(architecture="x86_64", features=("avx2",), cpu_model="Factory CPU", cores=2, memory_mb=8000)
 FIELD = Machine(
     host=HostFacts(
@@ -82,12 +85,14 @@ class Plant:
         keep, project = self._keep, self.project
         corpus = keep("corpus", "triage", {"rows": rows}, lambda out: self._corpus(out, rows))
         predicted = {split: [row["label"] for row in self._rows(rows, split)] for split in ("test", "validation")}
-        answered = {**predicted, DISTURBED: ["late"] * min(rows, MOST)}
-        keep("unquantized", "triage", {}, lambda out: _json(out / "predictions.json", answered))
+        on_disturbed = self._answers(accuracy.cases(corpus)[DISTURBED])
+        keep("unquantized", "triage", {},
+             lambda out: _json(out / "predictions.json", {**predicted, DISTURBED: on_disturbed}))  # fmt: skip
         worse = {split: ["late"] * len(labels) for split, labels in predicted.items()}
         keep("baselines", "triage", {}, lambda out: _json(out / "predictions.json", {"majority": worse}))
         name = bundle_name("triage", "edge")
-        keep("quantized_model", name, {}, lambda out: _json(out / "validation.json", predicted["validation"]))
+        keep("quantized_model", name, {"revision": revision},
+             lambda out: _json(out / VALIDATION, predicted["validation"]))  # fmt: skip
         keep("bundle", name, {"revision": revision}, lambda out: self._bundle(project, corpus, revision, out))
         evidence.accuracy_report(project, "triage", "edge")
         evidence.latency_report(project, "triage", "edge")
@@ -162,6 +167,23 @@ class Plant:
     def _rows(self, n: int, split: str) -> list[dict[str, str]]:
         return [{"id": f"{split}{i}", "text": f"{WORDS[i % 3]} {split} {i}", "label": WORDS[i % 3]} for i in range(n)]
 
+    def _answers(self, texts: list[str]) -> list[str]:
+        """What the model itself answers."""
+        from runtimes.engine import load_any
+
+        folder = self.home / "unquantized"
+        if not folder.exists():
+            shutil.copytree(self.tiny, folder)
+            (folder / BUNDLE_FILE).write_bytes(dump(self._config("x86-64", digest_of(b""), "1")))
+        return [WORDS[place] for place in load_any(folder).outputs(texts).argmax(axis=1)]
+
+    def _config(self, isa: str, card: str, revision: str) -> BundleConfig:
+        return BundleConfig(
+            workflow="triage", task=Task.CLASSIFY, profile="edge", isa=isa, recipe="int8", labels=WORDS, max_tokens=16,
+            base=BaseRef(name="tiny", revision=revision, digest=digest_of(b"tiny"), licence="Apache-2.0"),
+            data_card=card,
+        )  # fmt: skip
+
     def _corpus(self, out: Path, n: int) -> None:
         for split in ("train", "validation", "test"):
             _lines(out / f"{split}.jsonl", self._rows(n, split))
@@ -173,12 +195,8 @@ class Plant:
         from release import assemble, sign_bundle
 
         card = corpus / "data_card.json"
-        config = BundleConfig(
-            workflow="triage", task=Task.CLASSIFY, profile="edge", isa=resolved_profile(project, "edge").isa,
-            recipe="int8", labels=WORDS, max_tokens=16,
-            base=BaseRef(name="tiny", revision=revision, digest=digest_of(b"tiny"), licence="Apache-2.0"),
-            data_card=digest_of(card.read_bytes()),
-        )  # fmt: skip
+        isa = resolved_profile(project, "edge").isa
+        config = self._config(isa, digest_of(card.read_bytes()), revision)
         files = {name: self.tiny / name for name in ("model.onnx", "tokenizer.json")}
         assemble({**files, "data_card.json": card}, config, out)
         sign_bundle(out, builder_key(project))
@@ -320,7 +338,7 @@ def test_a_process_that_died_on_the_device_is_a_fail(plant: Plant) -> None:
 def test_wrong_answers_of_a_device_fail_by_the_factorys_own_references(plant: Plant) -> None:
     folder = plant.measure()
     found = plant.open(folder)
-    answers = unpack(found.outputs, {"test": ROWS, "oos_test": 20, DISTURBED: min(ROWS, MOST)}, where="x")
+    answers = unpack(found.outputs, SIZES, where="x")
     answers["test"] = np.roll(answers["test"], 1, axis=1)
     (taken,) = plant.take(plant.again(folder, pack(answers))).taken
     assert taken.accuracy is Verdict.FAIL
@@ -560,14 +578,14 @@ BAD_OUTPUTS = {
 def test_outputs_that_no_bundle_gives_are_refused(plant: Plant, kind: str) -> None:
     change, said = BAD_OUTPUTS[kind]
     folder = plant.measure()
-    found = unpack(plant.open(folder).outputs, {"test": ROWS, "oos_test": 20, DISTURBED: min(ROWS, MOST)}, where="x")
+    found = unpack(plant.open(folder).outputs, SIZES, where="x")
     bad = {**found, "test": change(found["test"])}
     assert said.replace("widths", "one width") in plant.refused(plant.again(folder, pack(bad)))
 
 
 def test_outputs_of_another_width_than_the_labels_are_refused(plant: Plant) -> None:
     folder = plant.measure()
-    found = unpack(plant.open(folder).outputs, {"test": ROWS, "oos_test": 20, DISTURBED: min(ROWS, MOST)}, where="x")
+    found = unpack(plant.open(folder).outputs, SIZES, where="x")
     bad = {split: rows[:, :2] for split, rows in found.items()}
     assert "expected 3 numbers for each text, found 2" in plant.refused(plant.again(folder, pack(bad)))
     assert "expected the splits" in plant.refused(plant.again(folder, pack({"test": found["test"]})))
