@@ -42,7 +42,13 @@ def offered_cases(project: Project, workflow: str, profile_name: str) -> Path | 
         name="measurement_cases",
         inputs={"corpus": project.store.latest("corpus", workflow).digest},
         parameters={"workflow": workflow, "recipients": sorted(recipients.values())},
-        code=("pipelines.steps.cases", "runtimes.measure.process"),
+        code=(
+            "evals.accuracy",
+            "evals.disturbances",
+            "evals.retrieval",
+            "pipelines.steps.cases",
+            "runtimes.measure.process",
+        ),
         libraries=("pyrage",),
     )
 
