@@ -7,11 +7,20 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+LAUNCH = """\
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Makes two pipes, whatever their numbers, the descriptors 3 and 4 of a program."""
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -91,8 +100,8 @@ def chromium(profile: Path) -> Iterator[Tab]:
     assert PROGRAM is not None
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", PROGRAM, "--headless", "--no-sandbox",
-         "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+        [sys.executable, "-c", LAUNCH, f"{theirs_in}", f"{theirs_out}", PROGRAM, "--headless", "--no-sandbox", "--disable-gpu",
+         "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--remote-debugging-pipe"],
         pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(theirs_in)
