@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import stat
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -100,9 +101,14 @@ def served(centre: Centre) -> Iterator[str]:
         server = uvicorn.Server(uvicorn.Config(app(centre), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the server ended before it listened"
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def submit(url: str, token: str, raw: bytes, seconds: float = 20) -> None:
