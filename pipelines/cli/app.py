@@ -155,7 +155,7 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
 @app.command()
 def card(
     project: ProjectOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; else it is kept in the store.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; it is kept in .lading too.")] = None,
 ) -> None:
     """Write the release card: every build and pack with its verdict, and what a release would change. One HTML file.
 
@@ -166,7 +166,7 @@ def card(
     from pipelines.steps import cards
 
     with locked(found):
-        kept = cards.release_card(found).path / cards.CARD
+        kept = cards.release_card(found)
     if out is not None:
         output.write(out, kept.read_bytes())
     typer.echo(f"{out or kept}: open it in a browser; it needs nothing else")

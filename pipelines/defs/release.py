@@ -62,7 +62,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         if context.partition_key == "candidates":
             offered = steps.offer(project)
             said = (*offered.refused, *offered.unmeasurable)
-            return _outcome(offered.manifest, said, cards.release_card(project).path / cards.CARD)
+            return _outcome(offered.manifest, said, cards.release_card(project))
         return _outcome(steps.promote(project, context.partition_key, managers=config.managers), ())
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals.words import sentence
-from fleet_manifests import FleetManifest, Gate, IntegrityError, RefusedError, digest_of, worst
+from fleet_manifests import FleetManifest, Gate, IntegrityError, RefusedError, worst
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
@@ -16,30 +16,29 @@ from pipelines.steps.configs import builder_key, resolved_profile
 from pipelines.steps.outcomes import measured_pack
 from pipelines.steps.packs import site_classes
 from pipelines.steps.release import release_of, workflow_entry
-from pipelines.steps.reports import LIBRARIES, config_of, measured, reports_of
-from pipelines.store import Entry, Step
+from pipelines.steps.reports import config_of, measured, reports_of
+from runtimes.sync.files import write_file
 
 if TYPE_CHECKING:
     from release import Standing
 
 CARD = "card.html"
+"""In the state folder of the project."""
 
 
-def release_card(project: Project) -> Entry:
-    """The card of what is built now, kept in the store.
+def release_card(project: Project) -> Path:
+    """Write the card of what is built now, and give its file: a view, which changes with what is published.
 
     Raises:
         IntegrityError: the published manifests are not what was signed.
+        StorageError: it cannot be written.
     """
-    text = card(project)
-    step = Step(
-        name="release_card",
-        inputs={"page": digest_of(text.encode())},
-        parameters={},
-        code=("pipelines.steps.cards",),
-        libraries=LIBRARIES[:1],
-    )
-    return project.store.keep("candidates", step, lambda out: _write(out / CARD, text))
+    from release.tree import storage
+
+    path = project.state / CARD
+    with storage(path):
+        write_file(path, card(project).encode())
+    return path
 
 
 def card(project: Project) -> str:
@@ -63,10 +62,6 @@ def card(project: Project) -> str:
         offered=offered,
         before=before,
     )
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _builds(project: Project) -> Iterator[Row]:
