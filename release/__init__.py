@@ -32,14 +32,14 @@ What is published is static files that any TUF client can verify from `metadata/
 """
 
 from release.attest import attest, verify_evidence
-from release.bundles import assemble, open_bundle, unpack
+from release.bundles import assemble, open_bundle
 from release.changes import Change, Standing, changes, standing
 from release.keys import Keys, SigningKey
 from release.packs import assemble_pack, open_pack_folder
 from release.policy import Expiry, Policy
 from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
 from release.publish import Release
-from release.published import Published
+from release.published import Published, unpack
 from release.signing import sign_bundle
 from release.status import ReleaseStatus, RoleStatus
 

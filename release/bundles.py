@@ -6,17 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fleet_manifests import (
-    BundleConfig,
-    DataError,
-    Descriptor,
-    IntegrityError,
-    OciManifest,
-    digest_of,
-    parse,
-    sha256_of,
-)
-from fleet_manifests.bundle import BUNDLE_FILE, DOC_TYPE, WEIGHT_CONFIG_TYPE, WEIGHT_TYPE, BundleRef, bundle_name
+from fleet_manifests import BundleConfig, DataError, IntegrityError, OciManifest, parse, sha256_of
+from fleet_manifests.bundle import BUNDLE_FILE, DOC_TYPE, WEIGHT_CONFIG_TYPE, WEIGHT_TYPE, bundle_name
 from release.artifacts import Kind, lay_out, reopen, require_plain, title
 
 _WEIGHTS = frozenset({".onnx", ".data", ".safetensors", ".bin", ".npy"})
@@ -62,39 +53,6 @@ def open_bundle(out: Path) -> tuple[OciManifest, BundleConfig]:
     if bundle_name(config.workflow, config.profile) != name:
         raise IntegrityError(f"bundle {name}: {BUNDLE_FILE} is for {config.workflow} on {config.profile}")
     return manifest, config
-
-
-def unpack(public: Path, ref: BundleRef, out: Path) -> BundleConfig:
-    """Lay out a published bundle as a folder again, every byte hashed.
-
-    Args:
-        public: the published tree.
-        ref: how a verified manifest names the bundle.
-        out: a folder that there is, and empty.
-
-    Raises:
-        IntegrityError: a blob is missing or is not what its descriptor says.
-    """
-    manifest = parse(OciManifest, _blob(public, ref.manifest), where=f"bundle {ref.name}")
-    for layer in manifest.layers:
-        target = out / layer.path
-        if not target.resolve().is_relative_to(out.resolve()):
-            raise IntegrityError(f"bundle {ref.name}: {layer.path!r} leaves the folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_blob(public, layer))
-    return parse(BundleConfig, (out / BUNDLE_FILE).read_bytes(), where=f"{ref.name}/{BUNDLE_FILE}")
-
-
-def _blob(public: Path, blob: Descriptor) -> bytes:
-    """The bytes of a published blob."""
-    path = public / "blobs" / "sha256" / blob.digest.removeprefix("sha256:")
-    try:
-        raw = path.read_bytes()
-    except OSError as exc:
-        raise IntegrityError(f"{path}: expected a published blob: {exc.strerror}; publish the bundle again") from exc
-    if digest_of(raw) != blob.digest:
-        raise IntegrityError(f"{path}: holds {digest_of(raw)}; restore it, or publish the bundle again")
-    return raw
 
 
 def _require_named(files: Mapping[str, Path], config: BundleConfig) -> None:

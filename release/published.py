@@ -14,10 +14,50 @@ from fleet_manifests import (
     digest_of,
     parse,
 )
-from fleet_manifests.bundle import BUNDLE_FILE
+from fleet_manifests.bundle import BUNDLE_FILE, BundleRef
 from fleet_manifests.knowledge import PACK_FILE
 from fleet_manifests.manifest import BuildEntry, PackRef
 from release.attest import verify_evidence
+
+
+def read_blob(public: Path, blob: Descriptor) -> bytes:
+    """The content of a blob of a published tree.
+
+    Raises:
+        IntegrityError: it is missing or is not what it is said to be.
+    """
+    path = public / "blobs" / "sha256" / blob.digest.removeprefix("sha256:")
+    try:
+        raw = path.read_bytes()
+    except OSError as exc:
+        raise IntegrityError(f"{path}: expected a published blob: {exc.strerror}; publish its manifest again") from exc
+    if (digest_of(raw), len(raw)) != (blob.digest, blob.size):
+        raise IntegrityError(
+            f"{path}: is not the blob that its name says, holds {digest_of(raw)}; restore the published tree, or "
+            "publish the bundle again"
+        )
+    return raw
+
+
+def unpack(public: Path, ref: BundleRef, out: Path) -> BundleConfig:
+    """Lay out a published bundle as a folder again, every byte hashed.
+
+    Args:
+        public: the published tree.
+        ref: how a verified manifest names the bundle.
+        out: a folder that there is, and empty.
+
+    Raises:
+        IntegrityError: a blob is missing or is not what its descriptor says.
+    """
+    manifest = parse(OciManifest, read_blob(public, ref.manifest), where=f"bundle {ref.name}")
+    for layer in manifest.layers:
+        target = out / layer.path
+        if not target.resolve().is_relative_to(out.resolve()):
+            raise IntegrityError(f"bundle {ref.name}: {layer.path!r} leaves the folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(read_blob(public, layer))
+    return parse(BundleConfig, (out / BUNDLE_FILE).read_bytes(), where=f"{ref.name}/{BUNDLE_FILE}")
 
 
 class Published:
@@ -34,19 +74,8 @@ class Published:
             public: the published tree.
             public_key: the builder's public key, PEM.
         """
-        self._blobs = public / "blobs" / "sha256"
+        self._public = public
         self._key = public_key
-
-    def blob(self, blob: Descriptor) -> bytes:
-        """The content of a blob."""
-        path = self._blobs / blob.digest.removeprefix("sha256:")
-        try:
-            raw = path.read_bytes()
-        except OSError as exc:
-            raise IntegrityError(f"{path}: {exc.strerror}; publish its manifest again") from exc
-        if (digest_of(raw), len(raw)) != (blob.digest, blob.size):
-            raise IntegrityError(f"{path}: is not the blob that its name says; restore the published tree")
-        return raw
 
     def config(self, build: BuildEntry) -> BundleConfig:
         """What a bundle says of itself."""
@@ -61,12 +90,12 @@ class Published:
     def evidence(self, subject: BuildEntry | PackRef) -> tuple[Evidence, ...]:
         """The reports about a bundle or pack."""
         digest = subject.blob.digest if isinstance(subject, PackRef) else subject.bundle.digest
-        return tuple(verify_evidence(self.blob(one), self._key, digest) for one in subject.evidence)
+        return tuple(verify_evidence(read_blob(self._public, one), self._key, digest) for one in subject.evidence)
 
     def _file(self, manifest: Descriptor, name: str) -> bytes:
         """A file of an artifact."""
-        layers = parse(OciManifest, self.blob(manifest), where=f"manifest {manifest.digest}").layers
+        layers = parse(OciManifest, read_blob(self._public, manifest), where=f"manifest {manifest.digest}").layers
         found = [layer for layer in layers if layer.path == name]
         if not found:
             raise IntegrityError(f"manifest {manifest.digest}: has no {name}")
-        return self.blob(found[0])
+        return read_blob(self._public, found[0])

@@ -64,7 +64,7 @@ def answers(project: Project, workflow: str, ref: BundleRef) -> Entry:
         name="predecessor_answers",
         inputs=inputs,
         parameters={},
-        code=("evals", "runtimes.engine", "runtimes.knowledge", "pipelines.steps.predecessors", "release.bundles"),
+        code=("evals", "runtimes.engine", "runtimes.knowledge", "pipelines.steps.predecessors", "release.published"),
         libraries=ENGINE_LIBRARIES,
     )
 
