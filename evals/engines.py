@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from fleet_manifests import BundleConfig, Machine
+from fleet_manifests import BundleConfig, IntegrityError, Machine, parse
+from fleet_manifests.bundle import BUNDLE_FILE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,19 @@ class Engine(Protocol):
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Raw scores, [texts, classes]."""
+
+
+def config_of(bundle: Path) -> BundleConfig:
+    """What a bundle says of itself.
+
+    Raises:
+        IntegrityError: the folder is not a bundle.
+    """
+    path = bundle / BUNDLE_FILE
+    try:
+        return parse(BundleConfig, path.read_bytes(), where=str(path))
+    except OSError as exc:
+        raise IntegrityError(f"{path}: expected the description of a bundle, found none: {exc.strerror}") from exc
 
 
 def load_engine(bundle: Path, threads: int | None = None) -> Engine:

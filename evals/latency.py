@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evals import gates
 from evals.accuracy import require_profile
-from evals.engines import this_machine
+from evals.engines import config_of, this_machine
 from evals.percentiles import percentile
 from fleet_manifests import (
     BundleConfig,
@@ -27,10 +27,8 @@ from fleet_manifests import (
     Measurement,
     Metric,
     Verdict,
-    parse,
     worst,
 )
-from fleet_manifests.bundle import BUNDLE_FILE
 from runtimes.measure import process
 from runtimes.measure.latency import Outcome
 
@@ -111,19 +109,6 @@ def judge(
     return _report(bundle, outcome, profile.mismatch(machine.host), profile, bundle_digest, taken, machine)
 
 
-def config_of(bundle: Path) -> BundleConfig:
-    """What a bundle says of itself.
-
-    Raises:
-        IntegrityError: the folder is not a bundle.
-    """
-    path = bundle / BUNDLE_FILE
-    try:
-        return parse(BundleConfig, path.read_bytes(), where=str(path))
-    except OSError as exc:
-        raise IntegrityError(f"{path}: expected the description of a bundle, found none: {exc.strerror}") from exc
-
-
 def undecided(outcome: Outcome, profile: HardwareProfile) -> bool:
     """Whether noise leaves a measurement open, so that it is worth taking again."""
     return any(gate.verdict is Verdict.INCONCLUSIVE for gate in _noise_gates(outcome, profile))
@@ -139,7 +124,7 @@ def _report(
     machine: Machine,
 ) -> LatencyReport:
     """The report; without an outcome, or of a machine that is not of the profile, of the size alone."""
-    size = Metric(name="size_mb", value=_size_mb(bundle), n=1, unit="MB")
+    size = Metric(name="size_mb", value=size_mb(bundle), n=1, unit="MB")
     found = [gates.at_most(size, profile.size_budget_mb, name="size", what="bundle size")]
     metrics, counted = [size], Outcome()
     if outcome is None or mismatch is not None:
@@ -237,5 +222,6 @@ def _noise_gates(outcome: Outcome, profile: HardwareProfile) -> Iterator[Gate]:
     yield gates.steady(outcome.drift, process.STEADY, process.ATTEMPTS, headroom=headroom)
 
 
-def _size_mb(bundle: Path) -> float:
+def size_mb(bundle: Path) -> float:
+    """All files of a bundle together, MB."""
     return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6

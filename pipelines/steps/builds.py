@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fleet_manifests import Calibration, dump, parse
@@ -33,9 +34,13 @@ CODE = (
 
 def unquantized(project: Project, workflow: str) -> Entry:
     """What the unquantized model answers or finds, which every build of the workflow is held to."""
-    if workflow in project.retrievers:
-        return retrievers.reference(project, workflow)
-    return classifiers.reference(project, workflow)
+    entry: Entry = family_of(project, workflow).reference(project, workflow)
+    return entry
+
+
+def family_of(project: Project, workflow: str) -> ModuleType:
+    """The steps of a workflow's task: `classifiers` or `retrievers`, which have the same functions."""
+    return retrievers if workflow in project.retrievers else classifiers
 
 
 def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry:
@@ -62,7 +67,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
     )
 
     def work(out: Path) -> None:
-        family = retrievers if workflow in project.retrievers else classifiers
+        family = family_of(project, workflow)
         trial = family.Trial(project, workflow, profile, corpus.path, reference.path)
         found = search(
             recipes,
@@ -136,7 +141,7 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
     )
 
     def work(out: Path) -> None:
-        family = retrievers if workflow in project.retrievers else classifiers
+        family = family_of(project, workflow)
         signed = family.with_smoke(config, build.path, corpus.path)
         files = {name: build.path / name for name in config.files}
         assemble({**files, config.data_card_file: corpus.path / "data_card.json"}, signed, out)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evals.engines import config_of
 from evals.words import sentence
 from fleet_manifests import FleetManifest, Gate, IntegrityError, RefusedError, worst
 from fleet_manifests.bundle import bundle_name
@@ -16,7 +17,7 @@ from pipelines.steps.configs import builder_key, resolved_profile
 from pipelines.steps.outcomes import measured_pack
 from pipelines.steps.packs import site_classes
 from pipelines.steps.release import release_of, workflow_entry
-from pipelines.steps.reports import config_of, measured, reports_of
+from pipelines.steps.reports import measured, reports_of
 from runtimes.sync.files import write_file
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _builds(project: Project) -> Iterator[Row]:
             yield Row(
                 workflow=workflow,
                 profile=profile,
-                standing=standing(name, reports[0].bundle, verdict, config_of(entries, name), reports),
+                standing=standing(name, reports[0].bundle, verdict, config_of(entries["bundle"].path / name), reports),
                 why=sentence(gates),
                 metrics=tuple(metric for report in reports for metric in report.metrics),
                 target=_target(gates),

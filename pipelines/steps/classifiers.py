@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_manifests import BundleConfig, HardwareProfile, SmokeCase, Verdict
+from fleet_manifests import BundleConfig, Comparison, HardwareProfile, SmokeCase, Verdict
 from pipelines.project.load import Project
-from pipelines.steps.configs import ENGINE_LIBRARIES, draft
+from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, draft
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
 
@@ -71,27 +71,14 @@ class Trial:
     def evaluate(self, folder: Path) -> Score:
         """Non-inferiority to the unquantized model, paired; few rows may leave it open, the test split decides."""
         from evals.gates import non_inferior
-        from evals.predictions import encode
-        from evals.statistics import compare
         from quantize.search import Score
 
         recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
         engine = _engine(folder, draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile))
         self._engine, self._labels = engine, engine.config.labels
         self._logits = engine.logits([row["text"] for row in self._rows])
-        truth = encode([row["label"] for row in self._rows], self._labels)
-        ours = self._logits.argmax(axis=1)
-        self.answers = [self._labels[place] for place in ours]
-        found = compare(
-            truth,
-            ours,
-            encode(self._theirs, self._labels),
-            against="unquantized",
-            metric=self._gates.metric,
-            classes=len(self._labels),
-            confidence=self._gates.confidence,
-            seed=self._project.settings.seed,
-        )
+        self.answers = [self._labels[place] for place in self._logits.argmax(axis=1)]
+        found = compared(self._project, self._workflow, self._corpus, self.answers, self._theirs, against="unquantized")
         gate = non_inferior(found, margin=self._gates.margin)
         return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
 
@@ -112,6 +99,35 @@ class Trial:
             known=self._engine.logits([row["text"] for row in known]),
             seed=self._project.settings.seed,
         )
+
+
+def compared(
+    project: Project, workflow: str, corpus: Path, ours: Sequence[str], theirs: Sequence[str], *, against: str
+) -> Comparison:
+    """The paired difference of two models' labels on validation, by the workflow's metric."""
+    from evals.predictions import encode
+    from evals.statistics import compare
+
+    policy = accuracy_policy(project, workflow)
+    truth = [row["label"] for row in rows(corpus, "validation")]
+    labels = sorted({*truth, *ours, *theirs})
+    return compare(
+        *(encode(names, labels) for names in (truth, ours, theirs)),
+        against=against,
+        metric=policy.metric,
+        classes=len(labels),
+        confidence=policy.confidence,
+        resamples=policy.resamples,
+        seed=policy.seed,
+    )
+
+
+def answers(_: Project, __: str, bundle: Path, corpus: Path) -> dict[str, list[str]]:
+    """What a bundle answers on validation and test."""
+    from runtimes.engine import load
+
+    engine = load(bundle)
+    return {split: _labels(engine, [row["text"] for row in rows(corpus, split)]) for split in ("validation", "test")}
 
 
 def spread(some: Sequence[dict[str, str]], most: int, of_class: int) -> list[dict[str, str]]:

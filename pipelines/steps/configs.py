@@ -12,6 +12,8 @@ from pipelines.project.spec import RetrieveWorkflow
 from pipelines.steps.models import base_of
 
 if TYPE_CHECKING:
+    from evals.accuracy import AccuracyPolicy
+    from evals.searches import RetrievalPolicy
     from release.keys import Keys, SigningKey
 
 ENGINE_LIBRARIES = ("onnxruntime", "tokenizers", "numpy")
@@ -81,3 +83,25 @@ def keys_of(project: Project) -> Keys:
     from release.keys import Keys
 
     return Keys.of_project(project.settings.name, outside=[project.root])
+
+
+def retrieval_policy(project: Project, workflow: str) -> RetrievalPolicy:
+    """What a `retrieve` workflow asks of what its builds find."""
+    from evals.searches import RetrievalPolicy
+
+    gates = project.retriever(workflow).gates
+    return RetrievalPolicy(**gates.model_dump(), seed=project.settings.seed)
+
+
+def accuracy_policy(project: Project, workflow: str) -> AccuracyPolicy:
+    """What a `classify` workflow asks of what its builds answer."""
+    from evals.accuracy import AccuracyPolicy
+
+    gates = project.classifier(workflow).gates
+    return AccuracyPolicy(
+        metric=gates.metric,
+        floor=gates.floor,
+        margin=gates.margin,
+        confidence=gates.confidence,
+        seed=project.settings.seed,
+    )

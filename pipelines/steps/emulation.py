@@ -8,30 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import (
     AccuracyReport,
-    BundleConfig,
     IsaClass,
-    Machine,
     RefusedError,
     Verdict,
     digest_of,
     dump,
-    parse,
     sha256_of,
 )
-from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
+from fleet_manifests.bundle import bundle_name
 from fleet_manifests.evidence import now
-from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
-from pipelines.steps import retrievers
-from pipelines.steps.configs import ENGINE_LIBRARIES, resolved_profile
-from pipelines.steps.evidence import accuracy_policy, read_accuracy, read_json, retrieval_policy, write_report
+from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, resolved_profile, retrieval_policy
+from pipelines.steps.evidence import answers_of_models, frozen_library, judged, read_accuracy, write_report
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evals.emulation import Emulator, Missing
-    from runtimes.measure.outputs import Outputs
 
 STEP = "emulated_accuracy_report"
 SPLITS = {False: ("test",), True: ("validation", "oos_validation", "test", "oos_test")}
@@ -63,9 +57,8 @@ def emulated_accuracy_report(project: Project, workflow: str, profile_name: str)
         return emulator
     name = bundle_name(workflow, profile_name)
     built = project.store.latest("bundle", name)
-    corpus = project.store.latest("corpus", workflow)
-    baselines = project.store.latest("baselines", workflow)
-    unquantized = project.store.latest("unquantized", workflow)
+    entries = {step: project.store.latest(step, workflow) for step in ("corpus", "baselines", "unquantized")}
+    corpus = entries["corpus"].path
     retrieves = workflow in project.retrievers
     policy = (retrieval_policy if retrieves else accuracy_policy)(project, workflow)
     there, profile = emulation.machine(emulator), resolved_profile(project, profile_name)
@@ -74,8 +67,8 @@ def emulated_accuracy_report(project: Project, workflow: str, profile_name: str)
     step = Step(
         name=STEP,
         inputs={
-            "bundle": built.digest, "corpus": corpus.digest, "baselines": baselines.digest,
-            "unquantized": unquantized.digest, "machine": digest_of(dump(there)),
+            "bundle": built.digest, "machine": digest_of(dump(there)),
+            **{role: entry.digest for role, entry in entries.items()},
         },
         parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy), "n": n},
         code=(
@@ -86,22 +79,22 @@ def emulated_accuracy_report(project: Project, workflow: str, profile_name: str)
     )  # fmt: skip
 
     def work(out: Path) -> None:
+        from evals.observed import Observed
+
         with tempfile.TemporaryDirectory() as folder:
             sampled = Path(folder)
-            taken = sampling.sample(corpus.path, sampled, SPLITS[retrieves], n, policy.seed)
+            taken = sampling.sample(corpus, sampled, SPLITS[retrieves], n, policy.seed)
             texts = _cases(sampled, retrieves)
             given: dict[str, Any] = {
                 "profile": profile,
                 "bundle_digest": sha256_of(built.path / "manifest.json"),
                 "policy": policy,
-                "references": _references(unquantized, baselines, retrieves, taken["test"]),
+                "references": _references(entries, retrieves, taken["test"]),
+                **(frozen_library(entries) if retrieves else {}),
             }
-            if retrieves:
-                given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
-                passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
-                given["documents"] = retrievers.documents_of(passages)
             found = emulation.outputs(emulator, built.path / name, texts)
-            report = _judged(built.path / name, sampled, found, there, given, retrieves)
+            observed = Observed(found, there, now(), emulated=True)
+            report = judged(built.path / name, sampled, observed, given, retrieves=retrieves)
         write_report(project, report, out)
 
     return project.store.keep(name, step, work)
@@ -136,24 +129,8 @@ def _cases(sampled: Path, retrieves: bool) -> Mapping[str, list[str]]:
     return {split: texts for split, texts in found.items() if split != DISTURBED}
 
 
-def _references(unquantized: Entry, baselines: Entry, retrieves: bool, places: list[int]) -> dict[str, Any]:
+def _references(entries: Mapping[str, Entry], retrieves: bool, places: list[int]) -> dict[str, Any]:
     """What other models answered to the sampled items."""
-    told = "rankings" if retrieves else "predictions"
-    fitted = {"unquantized": read_json(unquantized, told), **read_json(baselines, told)}
+    fitted = answers_of_models(entries, retrieves=retrieves)
     whole = {model: found["test"] for model, found in fitted.items()}
     return whole if retrieves else {model: [found[place] for place in places] for model, found in whole.items()}
-
-
-def _judged(
-    bundle: Path, sampled: Path, outputs: Outputs, there: Machine, given: dict[str, Any], retrieves: bool
-) -> AccuracyReport:
-    """The report of what the emulated processes gave."""
-    from evals import accuracy, retrieval
-    from evals.observed import Observed
-    from runtimes.engine import load_confidence
-
-    config = parse(BundleConfig, (bundle / BUNDLE_FILE).read_bytes(), where=BUNDLE_FILE)
-    observed = Observed(outputs, there, now(), emulated=True)
-    if retrieves:
-        return retrieval.judge(config, sampled, observed, **given)
-    return accuracy.judge(config, load_confidence(bundle, config), sampled, observed, **given)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.engines import config_of
 from fleet_manifests import (
     AccuracyReport,
     BundleConfig,
@@ -22,13 +23,13 @@ from fleet_manifests import (
     parse,
     sha256_of,
 )
-from fleet_manifests.bundle import BUNDLE_FILE, BundleRef, bundle_name
+from fleet_manifests.bundle import BundleRef, bundle_name
 from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
 from pipelines.steps import predecessors, retrievers
 from pipelines.steps.builds import VALIDATION
-from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, resolved_profile
+from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, builder_key, resolved_profile, retrieval_policy
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
 
@@ -68,7 +69,7 @@ class Basis:
     @property
     def config(self) -> BundleConfig:
         """What the bundle says of itself."""
-        return parse(BundleConfig, (self.bundle / BUNDLE_FILE).read_bytes(), where=BUNDLE_FILE)
+        return config_of(self.bundle)
 
     @property
     def bundle_digest(self) -> str:
@@ -101,9 +102,7 @@ class Basis:
         """What `measure` and `judge` of the workflow's task need besides bundle and corpus."""
         from evals.robustness import DISTURBED
 
-        told = "rankings" if self.retrieves else "predictions"
-        unquantized = self.entries["unquantized"]
-        fitted = {"unquantized": read_json(unquantized, told), **read_json(self.entries["baselines"], told)}
+        fitted = answers_of_models(self.entries, retrieves=self.retrieves)
         answered = {role: predecessors.answers(self.project, self.workflow, ref) for role, ref in self.earlier.items()}
         fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
         given: dict[str, Any] = {
@@ -114,13 +113,11 @@ class Basis:
             "on_disturbed": fitted["unquantized"][DISTURBED],
         }
         if self.retrieves:
-            given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
-            given["documents"] = retrievers.documents_of(read_passages(self.corpus / PASSAGES_FILE, PASSAGES_FILE))
+            given |= frozen_library(self.entries)
         if "champion" in answered:
             ours = json.loads((self.entries["quantized_model"].path / VALIDATION).read_text())
-            theirs = fitted["champion"]["validation"]
-            won = predecessors.compared(self.project, self.workflow, ours, theirs, self.policy)
-            given["more"] = [predecessors.succession(won, answered["champion"], self.bundle)]
+            won = predecessors.succession(self.project, self.workflow, ours, answered["champion"], self.bundle)
+            given["more"] = [won]
         return given
 
     def judge(self, observed: Observed) -> AccuracyReport:
@@ -129,13 +126,53 @@ class Basis:
         Raises:
             IntegrityError: the observations are not of this corpus or not of this bundle.
         """
-        from evals import accuracy, retrieval
-        from runtimes.engine import load_confidence
+        return judged(self.bundle, self.corpus, observed, self.given(), retrieves=self.retrieves)
 
-        config = self.config
-        if self.retrieves:
-            return retrieval.judge(config, self.corpus, observed, **self.given())
-        return accuracy.judge(config, load_confidence(self.bundle, config), self.corpus, observed, **self.given())
+
+def answers_of_models(entries: Mapping[str, Entry], *, retrieves: bool) -> dict[str, Any]:
+    """What the unquantized model and the baselines answer or find, by model and split.
+
+    Args:
+        entries: with `unquantized` and `baselines`.
+        retrieves: whether they are retrievers.
+    """
+    told = "rankings" if retrieves else "predictions"
+    return {"unquantized": read_json(entries["unquantized"], told), **read_json(entries["baselines"], told)}
+
+
+def frozen_library(entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """The indexed library that a retriever is judged in, and the document of each passage.
+
+    Args:
+        entries: with `unquantized` and `corpus`.
+    """
+    passages = read_passages(entries["corpus"].path / PASSAGES_FILE, PASSAGES_FILE)
+    index = retrievers.open_index(entries["unquantized"].path / retrievers.INDEX)
+    return {"pack": index, "documents": retrievers.documents_of(passages)}
+
+
+def judged(
+    bundle: Path, corpus: Path, observed: Observed, given: Mapping[str, Any], *, retrieves: bool
+) -> AccuracyReport:
+    """The report of what a bundle gave for the cases of a corpus, wherever it ran.
+
+    Args:
+        bundle: its folder.
+        corpus: whose cases were run.
+        observed: what it gave.
+        given: what `judge` of the task needs besides.
+        retrieves: whether it is a retriever.
+
+    Raises:
+        IntegrityError: the observations are not of this corpus or not of this bundle.
+    """
+    from evals import accuracy, retrieval
+    from runtimes.engine import load_confidence
+
+    config = config_of(bundle)
+    if retrieves:
+        return retrieval.judge(config, corpus, observed, **given)
+    return accuracy.judge(config, load_confidence(bundle, config), corpus, observed, **given)
 
 
 def basis(project: Project, workflow: str, profile_name: str) -> Basis:
@@ -226,28 +263,6 @@ def read_latency(entry: Entry) -> LatencyReport:
 def read_knowledge(entry: Entry) -> KnowledgeReport:
     """The knowledge report of a store entry."""
     return parse(KnowledgeReport, (entry.path / REPORT).read_bytes(), where=f"{entry.path}/{REPORT}")
-
-
-def retrieval_policy(project: Project, workflow: str) -> RetrievalPolicy:
-    """What a `retrieve` workflow asks of what its builds find."""
-    from evals.searches import RetrievalPolicy
-
-    gates = project.retriever(workflow).gates
-    return RetrievalPolicy(**gates.model_dump(), seed=project.settings.seed)
-
-
-def accuracy_policy(project: Project, workflow: str) -> AccuracyPolicy:
-    """What a `classify` workflow asks of what its builds answer."""
-    from evals.accuracy import AccuracyPolicy
-
-    gates = project.classifier(workflow).gates
-    return AccuracyPolicy(
-        metric=gates.metric,
-        floor=gates.floor,
-        margin=gates.margin,
-        confidence=gates.confidence,
-        seed=project.settings.seed,
-    )
 
 
 def read_json(entry: Entry, name: str) -> Any:

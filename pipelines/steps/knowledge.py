@@ -11,8 +11,8 @@ from fleet_manifests.evidence import now
 from fleet_manifests.knowledge import library_digest, pack_name
 from pipelines.project.load import Project
 from pipelines.steps import retrievers
-from pipelines.steps.configs import resolved_profile
-from pipelines.steps.evidence import retrieval_policy, write_report
+from pipelines.steps.configs import resolved_profile, retrieval_policy
+from pipelines.steps.evidence import write_report
 from pipelines.steps.library import passages as library_of
 from pipelines.steps.packs import askable, library_at, open_made, pack, site_classes
 from pipelines.steps.reports import write_page

@@ -21,8 +21,7 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import OPEN_CLASSES, PACK_FILE, highest_class, library_digest, pack_name
 from pipelines.project.load import Project
 from pipelines.steps import retrievers
-from pipelines.steps.configs import builder_key, dimension, keys_of
-from pipelines.steps.evidence import retrieval_policy
+from pipelines.steps.configs import builder_key, dimension, keys_of, retrieval_policy
 from pipelines.steps.library import passages as library_of
 from pipelines.store import Entry, Step
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evals.engines import config_of
 from fleet_manifests import (
     AccuracyReport,
     BundleConfig,
@@ -15,10 +16,9 @@ from fleet_manifests import (
     Measurement,
     Metric,
     RefusedError,
-    parse,
     sha256_of,
 )
-from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
+from fleet_manifests.bundle import bundle_name
 from pipelines.project.load import Project
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import PAGE, read_accuracy, read_latency
@@ -72,7 +72,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
         from evals.report import Setting
 
         accuracy, latency = reports_of(found[profile_name])
-        config = config_of(found[profile_name], name)
+        config = config_of(found[profile_name]["bundle"].path / name)
         setting = Setting(
             profile=profile,
             defer_threshold=config.calibration.defer_threshold if config.labels else None,
@@ -117,12 +117,6 @@ def reports_of(entries: Entries) -> tuple[AccuracyReport, LatencyReport]:
     return read_accuracy(entries["accuracy_report"]), read_latency(entries["latency_report"])
 
 
-def config_of(entries: Entries, name: str) -> BundleConfig:
-    """What the bundle of that name says of itself."""
-    path = entries["bundle"].path / name / BUNDLE_FILE
-    return parse(BundleConfig, path.read_bytes(), where=str(path))
-
-
 def _facts(config: BundleConfig) -> dict[str, str]:
     """What the bundle says of itself."""
     base, calibration = config.base, config.calibration
@@ -148,7 +142,7 @@ def _builds(built: Mapping[str, Entries], chosen: str, metric: str) -> Iterator[
         if score is None or size is None:
             continue
         yield Candidate(
-            name=f"{profile}, {config_of(entries, bundle_name(accuracy.workflow, profile)).recipe}",
+            name=f"{profile}, {config_of(entries['bundle'].path / bundle_name(accuracy.workflow, profile)).recipe}",
             metric=score.value,
             size_mb=size.value,
             latency_ms=median.value if median else None,

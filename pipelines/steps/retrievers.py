@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fleet_manifests import (
     BundleConfig,
     Calibration,
+    Comparison,
     Fusion,
     HardwareProfile,
     PackConfig,
@@ -22,7 +23,7 @@ from fleet_manifests import (
 from fleet_manifests.knowledge import PACK_FILE, library_digest
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
-from pipelines.steps.configs import dimension, draft
+from pipelines.steps.configs import dimension, draft, retrieval_policy
 from pipelines.steps.models import base_of
 from pipelines.steps.pack_files import write
 from pipelines.steps.vectors import Vectors
@@ -178,19 +179,46 @@ def fused(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> Fusi
     return fit_fusion(questions, scored, pack.ids)
 
 
-def found_by(project: Project, workflow: str, embedder: Embedder) -> dict[str, dict[str, list[str]]]:
-    """What another retriever finds for validation and test questions in the frozen library, which it embeds itself."""
+def compared(
+    project: Project,
+    workflow: str,
+    corpus: Path,
+    ours: Mapping[str, Sequence[str]],
+    theirs: Mapping[str, Sequence[str]],
+    *,
+    against: str,
+) -> Comparison:
+    """The paired difference of two models' rankings on validation, by the workflow's metric."""
+    from evals.questions import read_questions
+    from evals.ranking import compare_rankings, per_question
+
+    policy = retrieval_policy(project, workflow)
+    relevant = {question.id: question.relevant for question in read_questions(corpus, "validation").questions}
+    return compare_rankings(
+        per_question(ours, relevant),
+        per_question(theirs, relevant),
+        metric=policy.metric,
+        against=against,
+        confidence=policy.confidence,
+        resamples=policy.resamples,
+        seed=policy.seed,
+    )
+
+
+def answers(project: Project, workflow: str, bundle: Path, corpus: Path) -> dict[str, dict[str, list[str]]]:
+    """What a bundle finds on validation and test in the frozen library, which it embeds itself, fused anew."""
     import tempfile
 
     from evals.questions import read_questions
+    from runtimes.engine import load_embedder
 
-    corpus = project.store.latest("corpus", workflow)
+    embedder = load_embedder(bundle)
     frozen = project.store.latest("unquantized", workflow)
-    passages = read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE)
+    passages = read_passages(corpus / PASSAGES_FILE, PASSAGES_FILE)
     config = parse(PackConfig, (frozen.path / INDEX / PACK_FILE).read_bytes(), where=PACK_FILE)
     config = config.model_copy(update={"dimension": embedder.config.dimension})
     vectors = embedder.embeddings([passage.content[: embedder.config.max_characters] for passage in passages])
-    questions = {split: read_questions(corpus.path, split).questions for split in ("validation", "test")}
+    questions = {split: read_questions(corpus, split).questions for split in ("validation", "test")}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / INDEX
         pack = write_index(folder, passages, vectors, config)
@@ -227,24 +255,14 @@ class Trial:
     def evaluate(self, folder: Path) -> Score:
         """Non-inferiority to the unquantized model, paired; few questions may leave it open, the test decides."""
         from evals.gates import non_inferior
-        from evals.ranking import compare_rankings, per_question
         from quantize.search import Score
         from runtimes.engine import load_embedder_parts
 
         recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
         config = draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile)
         ours = self.answers = rankings(self._pack, load_embedder_parts(folder, config), self._questions)
-        relevant = {question.id: question.relevant for question in self._questions}
-        gates = self._project.retriever(self._workflow).gates
-        found = compare_rankings(
-            per_question(ours, relevant),
-            per_question(self._theirs, relevant),
-            metric=gates.metric,
-            against="unquantized",
-            confidence=gates.confidence,
-            seed=self._project.settings.seed,
-        )
-        gate = non_inferior(found, margin=gates.margin)
+        found = compared(self._project, self._workflow, self._corpus, ours, self._theirs, against="unquantized")
+        gate = non_inferior(found, margin=self._project.retriever(self._workflow).gates.margin)
         return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
 
     def calibrated(self) -> Calibrated:
