@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 import evals
 from fleet_manifests import HostFacts, IntegrityError, IsaClass, LadingError, Machine, RefusedError, parse
 from runtimes.measure.outputs import job, unpack
+from runtimes.measure.process import ended_by
 
 if TYPE_CHECKING:
     from runtimes.measure.outputs import Outputs, Texts
@@ -230,9 +230,7 @@ def _finish(process: subprocess.Popen[bytes], folder: Path, model: str, timeout:
     except subprocess.TimeoutExpired as exc:
         raise LadingError(f"{model}: a process did not finish in {timeout:g} s and was killed") from exc
     if code < 0:
-        name = signal.Signals(-code).name
-        hint = ", which usually means that the machine ran out of memory" if name == "SIGKILL" else ""
-        raise LadingError(f"{model}: a process was ended by {name}{hint}")
+        raise LadingError(f"{model}: a process was ended by {ended_by(code)}")
     if code:
         last = (folder / "err").read_text(errors="replace").strip().rsplit("\n", 1)[-1]
         raise LadingError(f"{model}: a process ended with code {code}: {last or 'no message'}")

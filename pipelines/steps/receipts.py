@@ -117,12 +117,12 @@ def take(project: Project, raw: bytes, *, now: datetime) -> Judged:
     """
     if any(path.stat().st_size == len(raw) and path.read_bytes() == raw for path in kept(project)):
         raise KnownError("receipt: the very same one was imported already; it counts as it did")
-    opened, by = standing(project, raw)
-    receipt = opened.receipt
+    found = standing(project, raw)
+    receipt = found.opened.receipt
     _require_new(project, receipt)
     _require_fresh(receipt, now, timedelta(days=project.fleet.receipts.max_age_days))
     _require_offered(receipt, offers(project, receipt))
-    judged = judge(project, opened, by)
+    judged = judge(project, found)
     _keep(place_of(project, receipt), raw)
     return judged
 

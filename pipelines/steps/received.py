@@ -23,7 +23,7 @@ from fleet_manifests import (
     dump,
 )
 from fleet_manifests.bundle import bundle_name
-from fleet_manifests.receipt import MAX_RECEIPT_BYTES, SUFFIX, Receipt
+from fleet_manifests.receipt import MAX_RECEIPT_BYTES, SUFFIX, MeasurementCases, Receipt
 from pipelines.project.load import Project
 from pipelines.project.spec import DeviceSpec
 from pipelines.steps.cases import cases_of
@@ -48,6 +48,16 @@ class Judged:
     reports: dict[str, AccuracyReport | LatencyReport]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """A receipt that is what it says, and what it is judged by."""
+
+    opened: Opened
+    by: Basis
+    cases: MeasurementCases
+    """Those of the project now, which are the ones that were run."""
+
+
 def read_limited(path: Path) -> bytes:
     """The bytes of a receipt's file.
 
@@ -64,7 +74,7 @@ def read_limited(path: Path) -> bytes:
     return raw
 
 
-def standing(project: Project, raw: bytes) -> tuple[Opened, Basis]:
+def standing(project: Project, raw: bytes) -> Standing:
     """A receipt that is what it says and about what the project has now, whenever it was imported.
 
     Raises:
@@ -78,20 +88,20 @@ def standing(project: Project, raw: bytes) -> tuple[Opened, Basis]:
             f"receipt: site {site} has no registered device; `lading device add {site} PUBLIC.pem` registers its key"
         )
     opened = open_receipt(raw, device.pem, site=site)
-    by = _basis(project, opened.receipt)
-    _require_subject(opened.receipt, by)
+    by, cases = _basis(project, opened.receipt), cases_of(project, opened.receipt.workflow)
+    _require_subject(opened.receipt, by, cases)
     _require_machine(opened.receipt, device, by)
-    return opened, by
+    return Standing(opened, by, cases)
 
 
-def judge(project: Project, opened: Opened, by: Basis) -> Judged:
+def judge(project: Project, found: Standing) -> Judged:
     """The factory's reports about what a device saw; made once for a policy and its references.
 
     Raises:
         IntegrityError: its outputs or latencies are none that this bundle gives for these cases.
     """
-    receipt = opened.receipt
-    outputs = unpack(opened.outputs, cases_of(project, receipt.workflow).sizes, where="receipt: outputs")
+    opened, by, receipt = found.opened, found.by, found.opened.receipt
+    outputs = unpack(opened.outputs, found.cases.sizes, where="receipt: outputs")
     width = by.config.dimension or len(by.config.labels)
     for split, rows in outputs.items():
         if rows.shape[1] != width:
@@ -192,7 +202,7 @@ def _judged(project: Project, paths: Sequence[Path]) -> Iterator[Judged]:
     """The receipts among these that still stand; a bundle that was built anew leaves the old ones behind."""
     for path in paths:
         try:
-            yield judge(project, *standing(project, read_limited(path)))
+            yield judge(project, standing(project, read_limited(path)))
         except LadingError as exc:
             log.info("%s does not count: %s", path, exc)
 
@@ -208,7 +218,7 @@ def _basis(project: Project, receipt: Receipt) -> Basis:
     return basis(project, receipt.workflow, receipt.profile)
 
 
-def _require_subject(receipt: Receipt, by: Basis) -> None:
+def _require_subject(receipt: Receipt, by: Basis, cases: MeasurementCases) -> None:
     """Refuse what was measured of another bundle, or with other texts.
 
     Raises:
@@ -219,7 +229,7 @@ def _require_subject(receipt: Receipt, by: Basis) -> None:
             f"receipt: {receipt.subject}: is about bundle {receipt.bundle}, the candidate now is {by.bundle_digest}; "
             "measure that one"
         )
-    if receipt.cases != (expected := digest_of(dump(cases_of(by.project, receipt.workflow)))):
+    if receipt.cases != (expected := digest_of(dump(cases))):
         raise RefusedError(
             f"receipt: {receipt.subject}: was measured with cases {receipt.cases}, those of the candidate now are "
             f"{expected}; measure it again"

@@ -118,7 +118,7 @@ def once(job: Job, worker: Sequence[str], timeout: float) -> Outcome:
         said = f"the measuring process did not finish in {timeout:g} s and was killed"
         return Outcome(failure="time", message=said)
     if done.returncode < 0:
-        return Outcome(failure="memory", message=f"the measuring process was ended by {_signal(done.returncode)}")
+        return Outcome(failure="memory", message=f"the measuring process was ended by {ended_by(done.returncode)}")
     _require_done(done)
     outcome = parse(Outcome, done.stdout, where="answer of the measuring process")
     if outcome.failure == "memory":
@@ -165,7 +165,7 @@ def answers(
         ) from exc
     if done.returncode < 0:
         raise RefusedError(
-            f"{bundle.name}: the process that answers the cases was ended by {_signal(done.returncode)}; "
+            f"{bundle.name}: the process that answers the cases was ended by {ended_by(done.returncode)}; "
             "nothing was measured"
         )
     _require_done(done)
@@ -188,7 +188,7 @@ def _require_done(done: subprocess.CompletedProcess[bytes]) -> None:
         raise LadingError(f"the measuring process ended with code {done.returncode}: {last or 'no message'}")
 
 
-def _signal(code: int) -> str:
+def ended_by(code: int) -> str:
     """The signal that ended a process, and what it usually means."""
     name = signal.Signals(-code).name
     return name + (", which usually means that the machine ran out of memory" if name == "SIGKILL" else "")

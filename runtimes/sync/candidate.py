@@ -17,9 +17,7 @@ from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.manifest import BuildEntry, WorkflowEntry
 from fleet_manifests.profile import HardwareProfile, HostFacts
 from fleet_manifests.receipt import MAX_CASES_BYTES, SEALED_CASES_TYPE, MeasurementCases
-from fleet_manifests.signature import verify_bundle
 from fleet_manifests.wire import digest_of, parse
-from runtimes.sync import stage
 from runtimes.sync.accept import BUILDER_KEY, Accepted, accept, signed_documents
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
@@ -31,6 +29,7 @@ from runtimes.sync.plan import check_agent, revoked
 from runtimes.sync.seam import storing
 from runtimes.sync.site import LOCK_FILE, load_enrolment, pack_key
 from runtimes.sync.sources import normal_address, open_source
+from runtimes.sync.stage import Signed, verified
 
 CHANNEL = "candidates"
 SCRATCH = "measuring"
@@ -119,7 +118,8 @@ def pulled(
             check_agent(found.manifest, agent)
             candidate = choose(found, wanted, host)
             key, _ = documents.document(BUILDER_KEY)
-            blobs = Blobs(_made(scratch / "blobs"), pause=pause)
+            (scratch / "blobs").mkdir()
+            blobs = Blobs(scratch / "blobs", pause=pause)
             folder = _bundle(candidate, Fetch(blobs, source), blobs, key, scratch / "bundle", progress)
             raw = _plain(candidate, blobs.fetch(source, _offered(candidate)).read_bytes(), pack_key(state))
         cases = _cases(candidate, raw)
@@ -205,12 +205,11 @@ def _bundle(
     ref, workflow = candidate.build.bundle, candidate.workflow
     layout = fetch.bundle(workflow, ref.manifest)
     fetch.all([ref.signature, *layout.layers], progress)
-    stage.lay_out(folder / ref.name, layout, blobs)
-    verify_bundle(folder / ref.name, blobs.path(ref.signature.digest), key, name=ref.name)
-    raw = (folder / ref.name / BUNDLE_FILE).read_bytes()
-    config = parse(BundleConfig, raw, where=f"{ref.name}/{BUNDLE_FILE}")
+    signed = Signed(layout, blobs.path(ref.signature.digest))
+    laid_out = verified(folder / ref.name, signed, blobs, key, ref.name)
+    config = parse(BundleConfig, (laid_out / BUNDLE_FILE).read_bytes(), where=f"{ref.name}/{BUNDLE_FILE}")
     check_config(config, ref.name, workflow, candidate.entry.task, candidate.profile)
-    return folder / ref.name
+    return laid_out
 
 
 def _plain(candidate: Candidate, raw: bytes, key: Path | None) -> bytes:
@@ -262,9 +261,3 @@ def _running(state: Path) -> Active | None:
         return load_active(state)
     except IntegrityError:
         return None
-
-
-def _made(folder: Path) -> Path:
-    """A folder, made."""
-    folder.mkdir()
-    return folder

@@ -86,12 +86,12 @@ def stage(
     staging = state / VERSIONS / f"{TEMPORARY}{record.version}"
     staging.mkdir()
     for workflow, entry in record.workflows.items():
-        folder = _verified(staging / entry.folder, bundles[workflow], blobs, key, entry.name)
+        folder = verified(staging / entry.folder, bundles[workflow], blobs, key, entry.name)
         config = parse(BundleConfig, (folder / BUNDLE_FILE).read_bytes(), where=f"{entry.name}/{BUNDLE_FILE}")
         check_config(config, entry.name, workflow, entry.task, profile)
         trial = None
         if entry.pack is not None:
-            place = _verified(staging / entry.pack.folder, packs[workflow], blobs, key, entry.pack.name)
+            place = verified(staging / entry.pack.folder, packs[workflow], blobs, key, entry.pack.name)
             said = parse(PackConfig, (place / PACK_FILE).read_bytes(), where=f"{entry.pack.name}/{PACK_FILE}")
             check_pack_config(said, entry.pack, config, retriever=entry.bundle, site_class=record.site_class)
             trial = PackTrial(place, entry.bundle, pack_key if entry.pack.encrypted else None)
@@ -161,7 +161,7 @@ def prune(state: Path, blobs: Blobs) -> None:
     blobs.prune(digest for record in kept for workflow in record.workflows.values() for digest in workflow.needed)
 
 
-def _verified(folder: Path, signed: Signed, blobs: Blobs, key: bytes, name: str) -> Path:
+def verified(folder: Path, signed: Signed, blobs: Blobs, key: bytes, name: str) -> Path:
     """Lay out a bundle or pack and verify that it is what was signed under that name."""
     lay_out(folder, signed.layout, blobs)
     verify_bundle(folder, signed.signature, key, name=name)
