@@ -22,7 +22,7 @@ from evals.robustness import DISTURBED, robustness
 from evals.rows import Split, read_split
 from evals.scores import confusion, out_of_scope, scores
 from evals.slices import by_field, by_length, flipped, of_hits
-from evals.statistics import MetricName, compare, powered
+from evals.statistics import MetricName, compare
 from fleet_manifests import (
     AccuracyReport,
     BundleConfig,
@@ -35,15 +35,12 @@ from fleet_manifests import (
     Metric,
     Slice,
     UsageError,
-    worst,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runtimes.engine.confidence import Confidence
-
-UNQUANTIZED = "unquantized"
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,12 @@ def cases(corpus: Path) -> dict[str, list[str]]:
         DataError: a split cannot be read.
     """
     texts = read_split(corpus, "test").texts
-    found = {"test": texts, DISTURBED: list(disturbed(texts).texts)}
-    path = corpus / "oos_test.jsonl"
-    if path.is_file() and path.stat().st_size:
-        found["oos_test"] = read_split(corpus, "oos_test").texts
-    return found
+    outside = _outside(corpus)
+    return {
+        "test": texts,
+        DISTURBED: list(disturbed(texts).texts),
+        **({} if outside is None else {"oos_test": outside.texts}),
+    }
 
 
 def measure(
@@ -164,7 +162,7 @@ def judge(
     split = read_split(corpus, "test")
     truth = _truth(corpus, split, config.labels)
     predictions = predictions_of(observed.of("test", split.ref.n), config, confidence)
-    outside = _outside(observed, corpus, config, confidence)
+    others = _outside(corpus)
     correct = predictions.codes == truth
     codes = {name: aligned(name, given, truth, config.labels) for name, given in sorted(references.items())}
 
@@ -178,25 +176,19 @@ def judge(
         *robust.metrics,
     )
     found = _gates(truth, predictions, metrics, comparisons, policy, config.calibration.target_precision)
-    judged = observed.judged([*found, *robust.gates, *more], profile)
     return AccuracyReport(
-        workflow=config.workflow,
-        profile=profile.name,
-        bundle=bundle_digest,
-        taken=observed.taken,
-        measurement=observed.measurement(profile),
-        machine=observed.machine,
+        **observed.heading(config, profile, bundle_digest, [*found, *robust.gates, *more]),
         metrics=metrics,
-        gates=judged,
-        verdict=worst(gate.verdict for gate in judged),
         split=split.ref,
         comparisons=comparisons,
         confusion=confusion(truth, predictions),
-        out_of_scope=None if outside is None else out_of_scope(predictions, outside),
+        out_of_scope=None
+        if others is None
+        else out_of_scope(predictions, predictions_of(observed.of("oos_test", others.ref.n), config, confidence)),
         reliability=bins,
         risk=curve(predictions.confidence, correct),
-        slices=tuple(_slices(split, correct, codes.get(UNQUANTIZED), truth, policy)),
-        flips=tuple(_flips(split, truth, predictions, codes.get(UNQUANTIZED))),
+        slices=tuple(_slices(split, correct, codes.get(gates.UNQUANTIZED), truth, policy)),
+        flips=tuple(_flips(split, truth, predictions, codes.get(gates.UNQUANTIZED))),
         robustness=robust.slices,
     )
 
@@ -235,7 +227,7 @@ def _comparisons(
             resamples=policy.resamples,
             seed=policy.seed,
         )
-        yield powered(found, policy.margin) if name in gates.NOT_INFERIOR_TO else found
+        yield gates.with_power(found, policy.margin)
 
 
 def _slices(
@@ -260,7 +252,7 @@ def _flips(
     names = (*predictions.labels, "")
     for place in flipped(predictions.codes == truth, unquantized == truth):
         yield Flip(
-            against=UNQUANTIZED,
+            against=gates.UNQUANTIZED,
             item=f"line {split.rows[place].line}",
             truth=names[truth[place]],
             ours=names[predictions.codes[place]],
@@ -286,9 +278,7 @@ def _gates(
     ]
 
 
-def _outside(observed: Observed, corpus: Path, config: BundleConfig, confidence: Confidence) -> Predictions | None:
-    """What the model answers to rows that belong to no class; None where the corpus has none."""
+def _outside(corpus: Path) -> Split | None:
+    """Rows that belong to no class; None where the corpus has none."""
     path = corpus / "oos_test.jsonl"
-    if not path.is_file() or path.stat().st_size == 0:
-        return None
-    return predictions_of(observed.of("oos_test", read_split(corpus, "oos_test").ref.n), config, confidence)
+    return read_split(corpus, "oos_test") if path.is_file() and path.stat().st_size else None

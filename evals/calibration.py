@@ -97,13 +97,13 @@ def calibrate(
     temperature = fit_temperature(logits, labels)
     near = None if known is None or len(known) == 0 else unit(known.astype(np.float64)).astype(np.float16)
     scored = {
-        name: tuple(_scores(name, temperature, near, rows) for rows in (logits, outside))
+        name: _scored(name, temperature, near, logits, outside, correct, seed)
         for name in SCORES
         if name != "neighbours" or near is not None
     }
-    score = _best_order(scored, correct, seed)
-    curved = score != "probability" or _isotonic_wins(scored[score][0], correct, seed)
-    curve = fit_curve(scored[score][0], correct) if curved else ()
+    score = _best_order(scored, seed)
+    curved = score != "probability" or _isotonic_wins(scored[score], correct)
+    curve = fit_curve(scored[score].inside, correct) if curved else ()
     calibration = Calibration(
         temperature=temperature, score=score, curve=curve, target_precision=target_precision, defer_threshold=1.0
     )
@@ -113,7 +113,7 @@ def calibrate(
     return Calibrated(
         calibration.model_copy(update={"defer_threshold": threshold, "coverage": coverage}),
         near if score == "neighbours" else None,
-        tuple(_trials(scored, correct, seed, score, curved=curved)),
+        tuple(_trials(scored, correct, score, curved=curved)),
     )
 
 
@@ -126,48 +126,75 @@ def _require_usable(logits: NDArray[np.floating], labels: NDArray[np.intp]) -> N
         raise DataError(f"calibration: labels run from {labels.min()} to {labels.max()} of {logits.shape[1]} classes")
 
 
-def _scores(name: Score, temperature: float, near: NDArray[np.float16] | None, rows: Logits | None) -> Floats:
-    """The raw score of each row; none of no rows."""
-    if rows is None or len(rows) == 0:
-        return np.empty(0)
+@dataclass(frozen=True)
+class _Scored:
+    """What a score gives validation rows."""
+
+    inside: Floats
+    """[n] of rows in scope."""
+    held_out: Floats
+    """[n] the confidence that isotonic curves give those rows that they have not seen."""
+    sure: Floats
+    """[n + m] of rows in scope and of the others."""
+    right: NDArray[np.bool_]
+    """[n + m] which of them are right; those out of scope are not."""
+
+
+def _scored(
+    name: Score,
+    temperature: float,
+    near: NDArray[np.float16] | None,
+    logits: Logits,
+    outside: Logits | None,
+    correct: NDArray[np.bool_],
+    seed: int,
+) -> _Scored:
+    """The raw score of each row, on which confidence could rest."""
     raw = Calibration(temperature=temperature, score=name, curve=((0.0, 0.0), (1.0, 1.0)))
-    return Confidence(raw, near if name == "neighbours" else None).score(rows)
+    score = Confidence(raw, near if name == "neighbours" else None).score
+    inside, others = score(logits), np.empty(0) if outside is None or len(outside) == 0 else score(outside)
+    return _Scored(
+        inside,
+        held_out(inside, correct, seed),
+        np.concatenate([inside, others]),
+        np.concatenate([correct, np.zeros(len(others), dtype=bool)]),
+    )
 
 
-def _best_order(scored: Mapping[Score, tuple[Floats, ...]], correct: NDArray[np.bool_], seed: int) -> Score:
+def _best_order(scored: Mapping[Score, _Scored], seed: int) -> Score:
     """The score whose order of rows in scope and others is best, the probability where no other is clearly better."""
-    areas = {name: _bootstrapped_areas(inside, outside, correct, seed) for name, (inside, outside) in scored.items()}
+    areas = {name: _bootstrapped_areas(found, seed) for name, found in scored.items()}
     plain = areas["probability"]
     gains: dict[Score, Floats] = {name: plain - some for name, some in areas.items()}
     clear = {name: float(gain.mean()) for name, gain in gains.items() if gain.mean() > CLEAR * gain.std()}
     return max(clear, key=lambda name: clear[name]) if clear else "probability"
 
 
-def _bootstrapped_areas(inside: Floats, outside: Floats, correct: NDArray[np.bool_], seed: int) -> Floats:
+def _bootstrapped_areas(found: _Scored, seed: int) -> Floats:
     """[resamples] area under the risk-coverage curve; every score is resampled alike."""
-    scores, right = np.concatenate([inside, outside]), np.concatenate([correct, np.zeros(len(outside), dtype=bool)])
-    draws = np.random.default_rng(seed).integers(len(scores), size=(RESAMPLES, len(scores)))
-    wrong = ~right[np.take_along_axis(draws, np.argsort(-scores[draws], axis=1, kind="stable"), axis=1)]
-    found: Floats = (np.cumsum(wrong, axis=1) / np.arange(1, len(scores) + 1)).mean(axis=1)
-    return found
+    n = len(found.sure)
+    draws = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
+    order = np.argsort(-found.sure[draws], axis=1, kind="stable")
+    wrong = ~found.right[np.take_along_axis(draws, order, axis=1)]
+    areas: Floats = (np.cumsum(wrong, axis=1) / np.arange(1, n + 1)).mean(axis=1)
+    return areas
 
 
-def _isotonic_wins(probability: Floats, correct: NDArray[np.bool_], seed: int) -> bool:
+def _isotonic_wins(probability: _Scored, correct: NDArray[np.bool_]) -> bool:
     """Whether an isotonic curve comes clearly nearer to the outcomes of rows that it has not seen."""
-    gain = (probability - correct) ** 2 - (held_out(probability, correct, seed) - correct) ** 2
+    gain = (probability.inside - correct) ** 2 - (probability.held_out - correct) ** 2
     return bool(gain.mean() > CLEAR * gain.std() / math.sqrt(len(gain)))
 
 
 def _trials(
-    scored: Mapping[Score, tuple[Floats, ...]], correct: NDArray[np.bool_], seed: int, score: Score, *, curved: bool
+    scored: Mapping[Score, _Scored], correct: NDArray[np.bool_], score: Score, *, curved: bool
 ) -> Iterator[Trial]:
     """What was tried."""
-    for name, (inside, outside) in scored.items():
-        sure = np.concatenate([inside, outside])
-        area = aurc(sure, np.concatenate([correct, np.zeros(len(outside), dtype=bool)])).value
-        chances = {"isotonic": held_out(inside, correct, seed)}
+    for name, found in scored.items():
+        area = aurc(found.sure, found.right).value
+        chances = {"isotonic": found.held_out}
         if name == "probability":
-            chances["temperature"] = inside
+            chances["temperature"] = found.inside
         for method, chance in sorted(chances.items()):
             chosen = name == score and (method == "isotonic") == curved
             yield Trial(name, method, area, float(((chance - correct) ** 2).mean()), chosen)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from evals import gates
+from evals import gates, latency_gates
 from evals.accuracy import require_profile
 from evals.engines import config_of, this_machine
 from evals.percentiles import percentile
@@ -125,7 +125,7 @@ def _report(
 ) -> LatencyReport:
     """The report; without an outcome, or of a machine that is not of the profile, of the size alone."""
     size = Metric(name="size_mb", value=size_mb(bundle), n=1, unit="MB")
-    found = [gates.at_most(size, profile.size_budget_mb, name="size", what="bundle size")]
+    found = [latency_gates.at_most(size, profile.size_budget_mb, name="size", what="bundle size")]
     metrics, counted = [size], Outcome()
     if outcome is None or mismatch is not None:
         found.append(gates.unmeasured(mismatch or "nothing was measured"))
@@ -203,8 +203,8 @@ def _gates(outcome: Outcome, metrics: Sequence[Metric], profile: HardwareProfile
     by_name = {metric.name: metric for metric in metrics}
     yield from _noise_gates(outcome, profile)
     if outcome.loadgen is not None and not outcome.loadgen.valid:
-        yield gates.invalid()
-    yield gates.at_most(by_name["peak_rss_mb"], profile.memory_mb, name="memory", what="peak memory")
+        yield latency_gates.invalid()
+    yield latency_gates.at_most(by_name["peak_rss_mb"], profile.memory_mb, name="memory", what="peak memory")
 
 
 def _noise_gates(outcome: Outcome, profile: HardwareProfile) -> Iterator[Gate]:
@@ -215,11 +215,11 @@ def _noise_gates(outcome: Outcome, profile: HardwareProfile) -> Iterator[Gate]:
     """
     objective = profile.latency
     metric = percentile(outcome.objective_ms, objective.percentile, name=f"p{objective.percentile}")
-    found = gates.latency(metric, objective, outcome.tokens)
+    found = latency_gates.latency(metric, objective, outcome.tokens)
     waited = outcome.waited or 0.0
-    yield gates.busy(found, waited) if found.verdict is Verdict.FAIL and waited > process.QUIET else found
+    yield latency_gates.busy(found, waited) if found.verdict is Verdict.FAIL and waited > process.QUIET else found
     headroom = objective.milliseconds / found.observed if found.observed else 0.0
-    yield gates.steady(outcome.drift, process.STEADY, process.ATTEMPTS, headroom=headroom)
+    yield latency_gates.steady(outcome.drift, process.STEADY, process.ATTEMPTS, headroom=headroom)
 
 
 def size_mb(bundle: Path) -> float:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evals import gates
-from fleet_manifests import Gate, HardwareProfile, IntegrityError, Machine, Measurement
+from fleet_manifests import BundleConfig, Gate, HardwareProfile, IntegrityError, Machine, Measurement, worst
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,13 +42,33 @@ class Observed:
             raise IntegrityError(f"observations: {split}: expected outputs for {n} texts, found {seen}; measure again")
         return found
 
-    def measurement(self, profile: HardwareProfile) -> Measurement:
-        """How the figures came about."""
-        if profile.mismatch(self.machine.host) is not None:
-            return Measurement.ABSENT
-        return Measurement.EMULATED if self.emulated else Measurement.MEASURED
+    def heading(
+        self, config: BundleConfig, profile: HardwareProfile, bundle: str, found: Sequence[Gate]
+    ) -> dict[str, Any]:
+        """What every report of these observations begins with: about what, where and when, gates and verdict.
 
-    def judged(self, found: Sequence[Gate], profile: HardwareProfile) -> tuple[Gate, ...]:
-        """The gates as they count: only what was measured on hardware of the profile may pass."""
+        Only what was measured on hardware of the profile may pass.
+
+        Args:
+            config: what the bundle says of itself.
+            profile: what it was built for.
+            bundle: its digest.
+            found: the gates, whatever the hardware.
+        """
         mismatch = profile.mismatch(self.machine.host)
-        return gates.emulated(found) if mismatch is None and self.emulated else gates.on_hardware(found, mismatch)
+        if mismatch is not None:
+            measurement, judged = Measurement.ABSENT, gates.on_hardware(found, mismatch)
+        elif self.emulated:
+            measurement, judged = Measurement.EMULATED, gates.emulated(found)
+        else:
+            measurement, judged = Measurement.MEASURED, tuple(found)
+        return {
+            "workflow": config.workflow,
+            "profile": profile.name,
+            "bundle": bundle,
+            "taken": self.taken,
+            "measurement": measurement,
+            "machine": self.machine,
+            "gates": judged,
+            "verdict": worst(gate.verdict for gate in judged),
+        }

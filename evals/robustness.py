@@ -74,7 +74,7 @@ def robustness(
     if theirs is None:
         return Robustness((metric,), tuple(slices))
     found = compare(
-        wanted, ours, theirs, classes=len(config.labels), metric="accuracy", against="unquantized",
+        wanted, ours, theirs, classes=len(config.labels), metric="accuracy", against=gates.UNQUANTIZED,
         confidence=policy.confidence,
     )  # fmt: skip
     return Robustness((metric,), tuple(slices), (gates.robust(found, margin=policy.margin),))

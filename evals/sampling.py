@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.statistics import items_needed
+from evals.gates import UNQUANTIZED
+from evals.power import items_needed
 from fleet_manifests import Comparison, DataError
 
 FEWEST = 500
 """Items of a sample at least, where the split has as many."""
 
 
-def size(comparisons: Sequence[Comparison], margin: float, *, against: str = "unquantized") -> int | None:
+def size(comparisons: Sequence[Comparison], margin: float, *, against: str = UNQUANTIZED) -> int | None:
     """Items on which a build that loses nothing would pass in four of five measurements; None: take all.
 
     Read off a comparison of the same two models on other hardware: there they differ about as often.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evals import gates, statistics
+from evals import gates, latency_gates, power, statistics
 from evals.predictions import Predictions
 from evals.ranking import compare_rankings
 from fleet_manifests import Comparison, LatencyObjective, Metric, Verdict
@@ -121,7 +121,7 @@ def test_an_open_verdict_says_what_would_decide() -> None:
     ours, theirs = (np.where(rng.random(150) < 0.04, 1 - truth, truth) for _ in range(2))
     found = statistics.compare(truth, ours, theirs, classes=2, metric="accuracy", against="unquantized")
     gate = gates.non_inferior(found, margin=0.02)
-    needed = statistics.items_needed(found, 0.02)
+    needed = power.items_needed(found, 0.02)
     assert gate.verdict is Verdict.INCONCLUSIVE
     assert f"about {needed:,} items are needed" in gate.reason and needed > 150
 
@@ -196,13 +196,13 @@ def test_the_promise_of_the_threshold() -> None:
 def test_latency_is_decided_by_its_bounds(low: float | None, high: float | None, verdict: Verdict) -> None:
     metric = Metric(name="p99", value=9.0, n=700, low=low, high=high, unit="ms")
     objective = LatencyObjective(percentile=99, milliseconds=10, tokens=128)
-    gate = gates.latency(metric, objective, tokens=128)
+    gate = latency_gates.latency(metric, objective, tokens=128)
     assert gate.verdict is verdict and "n = 700" in gate.reason
 
 
 def test_an_objective_longer_than_the_bundle_reads_is_said() -> None:
     metric = Metric(name="p99", value=9.0, n=700, low=8.0, high=9.5, unit="ms")
-    gate = gates.latency(metric, LatencyObjective(milliseconds=10, tokens=512), tokens=128)
+    gate = latency_gates.latency(metric, LatencyObjective(milliseconds=10, tokens=512), tokens=128)
     assert "no more than 128 of 512" in gate.reason
 
 
@@ -213,8 +213,8 @@ def test_a_preview_has_no_say() -> None:
 
 def test_budgets_are_inclusive() -> None:
     metric = Metric(name="size_mb", value=10.0, n=1, unit="MB")
-    assert gates.at_most(metric, 10.0, name="size", what="size").verdict is Verdict.PASS
-    assert gates.at_most(metric, 9.9, name="size", what="size").verdict is Verdict.FAIL
+    assert latency_gates.at_most(metric, 10.0, name="size", what="size").verdict is Verdict.PASS
+    assert latency_gates.at_most(metric, 9.9, name="size", what="size").verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.figures import figures
 from evals.gates import on_hardware
 from evals.questions import Question
-from evals.retrieval import figures
 from evals.searches import RetrievalPolicy, Searched, fit_searched, sure
 from fleet_manifests import ConfigError, Relevance, Verdict
 

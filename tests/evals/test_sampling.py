@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from evals.power import items_needed
 from evals.questions import read_questions
 from evals.rows import read_split
 from evals.sampling import FEWEST, sample, size, spread
-from evals.statistics import items_needed
 from fleet_manifests import Comparison, DataError
 
 pytestmark = pytest.mark.unit

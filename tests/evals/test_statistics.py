@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evals import statistics
+from evals import power, statistics
 from fleet_manifests import Comparison, DataError
 
 pytestmark = pytest.mark.unit
@@ -175,12 +175,12 @@ def test_power_is_how_often_an_equal_model_passes() -> None:
         ours, theirs = np.isin(kind, [1, 3]).astype(int), np.isin(kind, [2, 3]).astype(int)
         found = statistics.compare(truth, ours, theirs, classes=2, metric="accuracy", against="x")
         passed += found.low > -margin
-        told.append(statistics.powered(found, margin).power)
+        told.append(power.powered(found, margin).power)
     assert np.mean(told) == pytest.approx(passed / runs, abs=0.06)
 
 
 def test_more_items_show_smaller_losses() -> None:
-    few, many = (statistics.powered(compared(n, n // 50, n // 50, n // 10), 0.02) for n in (200, 3200))
+    few, many = (power.powered(compared(n, n // 50, n // 50, n // 10), 0.02) for n in (200, 3200))
     assert few.detectable > 3 * many.detectable
     assert few.power < 0.5 < 0.95 < many.power
     assert few.margin == 0.02 and (few.low, few.high) == (compared(200, 4, 4, 20).low, compared(200, 4, 4, 20).high)
@@ -188,6 +188,6 @@ def test_more_items_show_smaller_losses() -> None:
 
 def test_the_items_that_are_needed_give_the_power_of_four_in_five() -> None:
     few = compared(500, 10, 10, 50)
-    needed = statistics.items_needed(few, 0.02)
+    needed = power.items_needed(few, 0.02)
     there = compared(needed, round(needed * 0.02), round(needed * 0.02), round(needed * 0.1))
-    assert statistics.powered(there, 0.02).power == pytest.approx(statistics.POWER, abs=0.03)
+    assert power.powered(there, 0.02).power == pytest.approx(power.POWER, abs=0.03)
