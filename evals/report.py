@@ -172,8 +172,8 @@ def _sureness(report: Answers, threshold: float | None) -> Pictures:
     if report.reliability:
         found["reliability_diagram"] = plots.reliability_diagram(report.reliability, threshold)
     if report.risk:
-        target = next((gate.required for gate in report.gates if gate.name == "deferral"), None)
-        found["coverage_and_precision"] = plots.coverage_precision(report.risk, target=target, reached=_reached(report))
+        target, reached = report.target_precision, _reached(report)
+        found["coverage_and_precision"] = plots.coverage_precision(report.risk, target=target, reached=reached)
     if report.comparisons:
         found["differences"] = plots.differences(sorted(report.comparisons, key=lambda one: one.margin is None))
     return found
@@ -190,8 +190,7 @@ def _reached(report: Answers) -> tuple[float, Metric] | None:
 
 def _main(report: Answers) -> str:
     """The metric that the floor is about; else the first."""
-    floors = [gate.name.removeprefix("floor/") for gate in report.gates if gate.name.startswith("floor/")]
-    return (floors or [metric.name for metric in report.metrics[:1]] or ["metric"])[0]
+    return report.floor_metric or next((metric.name for metric in report.metrics), "metric")
 
 
 def _references(report: Answers) -> dict[str, float]:

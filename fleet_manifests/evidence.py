@@ -221,6 +221,17 @@ class Answered(Report):
     """The coverage-precision curve, least coverage first."""
     slices: tuple[Slice, ...] = ()
 
+    @property
+    def floor_metric(self) -> str | None:
+        """Name of the metric that the floor is about."""
+        floors = (gate.name.removeprefix("floor/") for gate in self.gates if gate.name.startswith("floor/"))
+        return next(floors, None)
+
+    @property
+    def target_precision(self) -> float | None:
+        """The precision that is promised for what is answered."""
+        return next((gate.required for gate in self.gates if gate.name == "deferral"), None)
+
 
 class AccuracyReport(Answered):
     """Accuracy of a bundle on its workflow's test split; of a retriever on the frozen snapshot of its library."""

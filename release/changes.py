@@ -115,8 +115,7 @@ def standing(
 
 def _main(report: AccuracyReport | KnowledgeReport) -> Metric | None:
     """The metric that the floor is about."""
-    names = [gate.name.removeprefix("floor/") for gate in report.gates if gate.name.startswith("floor/")]
-    return next((metric for metric in report.metrics if metric.name in names), None)
+    return next((metric for metric in report.metrics if metric.name == report.floor_metric), None)
 
 
 def _published(manifest: FleetManifest | None) -> Iterator[Standing]:

@@ -18,6 +18,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """The cheapest allowed recipe that keeps the accuracy on validation data, calibrated."""
         entry = steps.quantized_model(project, *build_of(context))
         trials = json.loads((entry.path / "search.json").read_text())
+        calibrations = json.loads((entry.path / "calibrations.json").read_text())
         calibration = json.loads((entry.path / "calibration.json").read_text())
         weights = [entry.path / name for name in steps.WEIGHTS]
         size = round(sum(path.stat().st_size for path in weights if path.is_file()) / 1e6, 2)
@@ -28,6 +29,10 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
                 ["recipe", "taken", "why"], [(trial["recipe"], trial["passed"], trial["reason"]) for trial in trials]
             ),
             calibration=show.mapping(calibration),
+            calibrations=show.table(
+                ["score", "method", "taken", "area under risk-coverage", "Brier score"],
+                [(one["score"], one["method"], one["chosen"], one["aurc"], one["brier"]) for one in calibrations],
+            ),
         )
 
     return [quantized_model], []

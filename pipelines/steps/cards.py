@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evals.engines import config_of
 from evals.words import sentence
-from fleet_manifests import FleetManifest, Gate, IntegrityError, RefusedError, worst
+from fleet_manifests import FleetManifest, IntegrityError, RefusedError, worst
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
@@ -81,7 +81,7 @@ def _builds(project: Project) -> Iterator[Row]:
                 standing=standing(name, reports[0].bundle, verdict, config_of(entries["bundle"].path / name), reports),
                 why=sentence(gates),
                 metrics=tuple(metric for report in reports for metric in report.metrics),
-                target=_target(gates),
+                target=reports[0].target_precision,
                 percentile=resolved_profile(project, profile).latency.percentile,
             )
 
@@ -104,13 +104,9 @@ def _packs(project: Project, builds: Sequence[Row]) -> Iterator[Row]:
                 standing=standing(name, report.bundle, report.verdict, config, [report]),
                 why=sentence(report.gates),
                 metrics=report.metrics,
-                target=_target(report.gates),
+                target=report.target_precision,
                 site_class=site_class,
             )
-
-
-def _target(gates: Sequence[Gate]) -> float | None:
-    return next((gate.required for gate in gates if gate.name == "deferral"), None)
 
 
 def _manifests(project: Project) -> tuple[FleetManifest | None, FleetManifest | None]:
