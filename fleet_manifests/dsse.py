@@ -20,7 +20,6 @@ from fleet_manifests.wire import MAX_DOCUMENT_BYTES, Wire, digest_of, dump, pars
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
-PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 
