@@ -99,13 +99,13 @@ def export_onnx(
     if not (merged / TOKENIZER).is_file():
         raise DataError(f"{merged}: no {TOKENIZER}; merge the adapter again")
     output = output_of(merged)
-    inputs = _tokenize(merged / TOKENIZER, texts, max_tokens)
+    inputs = tokenize(merged / TOKENIZER, texts, max_tokens)
     module = load(merged).eval()
     with staged(out) as stage:
         _export(module, stage / MODEL, output)
         try:
             parity = _compare(module, stage / MODEL, inputs, tolerance, output)
-        except _run_errors() as exc:
+        except run_errors() as exc:
             raise DataError(
                 f"{merged}: the model cannot be run on the given texts: {exc}; does it read {max_tokens} tokens?"
             ) from exc
@@ -193,7 +193,7 @@ def _onnx_config(config: Any, output: str) -> Any:
     return Pooled(config, task="text-classification")
 
 
-def _tokenize(path: Path, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+def tokenize(path: Path, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
     """Token ids of each text, unpadded.
 
     Raises:
@@ -259,7 +259,7 @@ def _padded(rows: Sequence[Sequence[int]], width: int) -> tuple[np.ndarray, np.n
     return ids, mask
 
 
-def _run_errors() -> tuple[type[Exception], ...]:
+def run_errors() -> tuple[type[Exception], ...]:
     """What torch and ONNX Runtime raise on an input; the latter's exceptions have no common root below Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
