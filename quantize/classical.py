@@ -17,8 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import DataError, RefusedError, sha256_of
-from quantize.export import ARGUMENTS, COMPANIONS, MODEL, OPSET, TOKENIZER, TOLERANCE, ExportResult, Parity
-from quantize.export import run_errors, tokenize
+from fleet_manifests.bundle import CLASSICAL
+from quantize.export import (
+    ARGUMENTS,
+    COMPANIONS,
+    MODEL,
+    OPSET,
+    TOKENIZER,
+    TOLERANCE,
+    ExportResult,
+    Parity,
+    run_errors,
+    tokenize,
+)
 from quantize.staging import copy_present, staged
 
 if TYPE_CHECKING:
@@ -28,13 +39,19 @@ if TYPE_CHECKING:
 
     Numbers = Mapping[str, NDArray[np.generic]]
 
-KIND = "classical"
 GRAMS, NUMBERS = "grams.json", "numbers.npz"
 FRAMES = {"words": " ", "characters": ""}
 """Blocks, and what stands at either end of their features in a text."""
 IR_VERSION = 9
 """Of opset 18's time, so that older runtimes read the file."""
-ODD = ("?", "x", "\N{GRINNING FACE}\N{GRINNING FACE} ok", "\u65e5\u672c\u8a9e \u30c6\u30b9\u30c8", "A\tB\x1cC\u3000D", "-" * 9)
+ODD = (
+    "?",
+    "x",
+    "\N{GRINNING FACE}\N{GRINNING FACE} ok",
+    "\u65e5\u672c\u8a9e \u30c6\u30b9\u30c8",
+    "A\tB\x1cC\u3000D",
+    "-" * 9,
+)
 """Texts that real ones seldom hold; parity must hold on them too."""
 
 
@@ -71,9 +88,13 @@ def export_classical(
     with staged(out) as stage:
         (stage / MODEL).write_bytes(model.SerializeToString(deterministic=True))
         try:
-            parity = _compare(stage / MODEL, tokenize(fitted / TOKENIZER, tried, max_tokens), reference(tried), tolerance)
+            parity = _compare(
+                stage / MODEL, tokenize(fitted / TOKENIZER, tried, max_tokens), reference(tried), tolerance
+            )
         except run_errors() as exc:
-            raise DataError(f"{fitted}: the graph cannot be run on the given texts: {exc}; fit the model again") from exc
+            raise DataError(
+                f"{fitted}: the graph cannot be run on the given texts: {exc}; fit the model again"
+            ) from exc
         _require(parity, fitted)
         copy_present(COMPANIONS, fitted, stage)
         known = {name: value for name, value in asdict(parity).items() if value is not None}
@@ -95,7 +116,7 @@ def _read(folder: Path) -> tuple[int, onnx.ModelProto]:
         )
         with np.load(folder / NUMBERS, allow_pickle=False) as found:
             numbers = dict(found)
-        if arguments["kind"] != KIND:
+        if arguments["kind"] != CLASSICAL:
             raise ValueError(f"kind is {arguments['kind']!r}")
         ids = tokenizer["model"]["vocab"]
         sequences = {
@@ -203,9 +224,7 @@ def _pool(sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
     }
 
 
-def _compare(
-    path: Path, inputs: Sequence[Sequence[int]], theirs: NDArray[np.float64], tolerance: float
-) -> Parity:
+def _compare(path: Path, inputs: Sequence[Sequence[int]], theirs: NDArray[np.float64], tolerance: float) -> Parity:
     """Graph and scikit-learn, each text alone; and half texts with and without padding, both by the graph."""
     import numpy as np
     import onnxruntime as ort

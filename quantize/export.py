@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import DataError, RefusedError, sha256_of
+from fleet_manifests.bundle import CLASSICAL, TRANSFORMER
 from quantize.staging import copy_present, staged
 
 if TYPE_CHECKING:
@@ -114,6 +115,22 @@ def export_onnx(
         known = {name: value for name, value in asdict(parity).items() if value is not None}
         (stage / "parity.json").write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
     return ExportResult(out, sha256_of(out / MODEL), (out / MODEL).stat().st_size, parity)
+
+
+def kind_of(folder: Path) -> str:
+    """What the model of a folder is, `transformer` or `classical`; one whose `arguments.json` does not say is the former.
+
+    Raises:
+        DataError: it names another kind.
+    """
+    path = folder / ARGUMENTS
+    try:
+        kind = json.loads(path.read_bytes()).get("kind", TRANSFORMER) if path.is_file() else TRANSFORMER
+    except (ValueError, AttributeError) as exc:
+        raise DataError(f"{path}: a model's arguments expected: {exc}; make the model again") from exc
+    if kind not in (TRANSFORMER, CLASSICAL):
+        raise DataError(f"{path}: kind: {TRANSFORMER} or {CLASSICAL} expected, found {kind!r}; make the model again")
+    return str(kind)
 
 
 def output_of(folder: Path) -> str:

@@ -24,6 +24,7 @@ from fleet_manifests import (
 from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from pipelines.project.load import Project
+from pipelines.steps.choice import CHOICE
 from pipelines.steps.evidence import PAGE, read_accuracy, read_knowledge, read_latency
 from pipelines.steps.packs import site_classes
 from pipelines.steps.release import ChannelState, channels
@@ -52,6 +53,8 @@ class Outcome(Wire):
     profile: Name
     recipe: str
     verdict: Verdict
+    choice: str = ""
+    """Why this candidate of the workflow and no other, on validation."""
     reasons: tuple[str, ...]
     """Why the verdict is not `pass`; all gates are in the reports."""
     metrics: tuple[Metric, ...]
@@ -146,6 +149,7 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
         workflow=workflow,
         profile=profile,
         recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
+        choice=str(json.loads((project.store.latest("chosen_model", workflow).path / CHOICE).read_bytes())["reason"]),
         verdict=worst((accuracy.verdict, latency.verdict)),
         reasons=_reasons(gates),
         metrics=(*accuracy.metrics, *latency.metrics),

@@ -30,6 +30,9 @@ MAX_QUERIES = 5000
 FILLERS = ("a", "the", "1", "x", ".")
 """Words that some tokenizer or other reads as one token."""
 
+PADDING, MOST_PADDED = "e", 16
+"""A letter that makes a text one character longer, and how often it may be put behind one."""
+
 
 class Answer(Protocol):
     """What an engine says about one text, as far as a measurement looks at it."""
@@ -62,6 +65,7 @@ class Job(Wire):
     """Data segment limit, a guard against a runaway model; the gate is about the measured peak."""
     texts: Annotated[tuple[str, ...], Field(min_length=1)]
     tokens: Annotated[int, Field(ge=1)]
+    """Of the objective, in word pieces."""
     queries: Annotated[int, Field(ge=1)]
     percentile: Literal[50, 90, 99] = 99
     """That `queries` are enough for."""
@@ -97,6 +101,7 @@ class Outcome(Wire):
     peak_rss_mb: float = 0.0
     """Of engine and texts, before LoadGen is loaded."""
     tokens: int = 0
+    """Of the objective's text, as the model counts them."""
     objective_ms: tuple[float, ...] = ()
     """Latencies at the objective's length."""
     workload_ms: tuple[float, ...] = ()
@@ -146,8 +151,8 @@ def _measure(job: Job, load: Load) -> Outcome:
     engine.query(job.texts[0])
     first = time.perf_counter()
     cold = None if job.started is None else (time.clock_gettime(time.CLOCK_MONOTONIC) - job.started) * 1e3
-    tokens = min(job.tokens, engine.config.max_tokens)
-    text = text_of_length(engine, tokens)
+    tokens = engine.config.length_of(job.tokens)
+    text = objective_text(engine, tokens, job.texts)
     each = _warm_up(engine, [*islice(cycle(job.texts), WARM_UP_QUERIES), max(job.texts, key=len), text])
     peak = peak_rss_mb()
     before = reference_kernel()
@@ -198,6 +203,39 @@ def _warm_up(engine: Loaded, texts: Sequence[str]) -> float:
             engine.query(text)
         if (now := time.perf_counter()) >= enough:
             return (now - begun) / len(texts)
+
+
+def objective_text(engine: Loaded, tokens: int, texts: Sequence[str]) -> str:
+    """The text of the objective: simple words for a model whose time depends on the length alone, as a transformer's.
+
+    The time of a model that reads characters depends on what it knows of the text too, so its text is made of the
+    workflow's own.
+
+    Raises:
+        DataError: no text of that length can be made.
+    """
+    if engine.config.tokens_per_piece == 1:
+        return text_of_length(engine, tokens)
+    return text_from(engine, tokens, texts)
+
+
+def text_from(engine: Loaded, tokens: int, texts: Sequence[str]) -> str:
+    """A text that the engine reads as exactly that many tokens, cut from the given ones, one behind the other.
+
+    Raises:
+        DataError: no cut has that length.
+    """
+    joined = " ".join(texts)
+    joined = " ".join([joined] * (tokens // len(joined) + 1))[:tokens]
+    for end in range(len(joined), 0, -1):
+        if not joined[:end].strip():
+            break
+        short = tokens - engine.query(joined[:end]).tokens
+        if 0 <= short <= MOST_PADDED:
+            text = joined[:end] + PADDING * short
+            if engine.query(text).tokens == tokens:
+                return text
+    raise DataError(f"no text of exactly {tokens} tokens could be cut from the workflow's own; give other texts")
 
 
 def text_of_length(engine: Loaded, tokens: int) -> str:
