@@ -118,7 +118,7 @@ def export_onnx(
 
 
 def kind_of(folder: Path) -> str:
-    """What the model of a folder is, `transformer` or `classical`; one whose `arguments.json` does not say is the former.
+    """What the model of a folder is, `transformer` or `classical`: the former where `arguments.json` does not say.
 
     Raises:
         DataError: it names another kind.

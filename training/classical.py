@@ -283,9 +283,9 @@ def _write(folder: Path, model: Classical, trials: list[dict[str, float]], argum
     write_json(folder / LABELS, list(model.labels))
     write_json(folder / GRAMS, {name: list(block.grams) for name, block in model.blocks.items()})
     write_json(folder / SCORES, {"validation": trials})
-    parts = {name: block.idf for name, block in model.blocks.items()}
-    numbers = {f"{name}_idf": idf for name, idf in parts.items()}
-    numbers |= {f"{name}_weight": block.weight for name, block in model.blocks.items()}
+    numbers: dict[str, NDArray[Any]] = {}
+    for name, block in model.blocks.items():
+        numbers |= {f"{name}_idf": block.idf, f"{name}_weight": block.weight}
     np.savez(folder / NUMBERS, allow_pickle=False, bias=model.bias, **numbers)
     every = [gram for block in model.blocks.values() for gram in block.grams]
     tokenizer_of(every, model.max_tokens).save(str(folder / TOKENIZER))

@@ -72,7 +72,10 @@ def training(folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
 def choice(folder: Path) -> dict[str, dg.MetadataValue[Any]]:
     """What ships and why, and the figures of every candidate on validation."""
     found = json.loads((folder / "choice.json").read_text())
-    told = {"chosen": dg.MetadataValue.text(found["chosen"]), "reason": dg.MetadataValue.text(found["reason"])}
+    told: dict[str, dg.MetadataValue[Any]] = {
+        "chosen": dg.MetadataValue.text(found["chosen"]),
+        "reason": dg.MetadataValue.text(found["reason"]),
+    }
     if "candidates" not in found:
         return told
     body = [
