@@ -149,7 +149,7 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
         workflow=workflow,
         profile=profile,
         recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
-        choice=str(json.loads((project.store.latest("chosen_model", workflow).path / CHOICE).read_bytes())["reason"]),
+        choice=_choice(project, workflow),
         verdict=worst((accuracy.verdict, latency.verdict)),
         reasons=_reasons(gates),
         metrics=(*accuracy.metrics, *latency.metrics),
@@ -157,6 +157,14 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
         packs=_packs(project, workflow, profile),
         paths={"bundle": str(bundle.path / name), **{kind: str(entry.path / PAGE) for kind, entry in entries.items()}},
     )
+
+
+def _choice(project: Project, workflow: str) -> str:
+    """Why this candidate ships; nothing where the choice was made by an earlier version, which kept no record."""
+    try:
+        return str(json.loads((project.store.latest("chosen_model", workflow).path / CHOICE).read_bytes())["reason"])
+    except RefusedError:
+        return ""
 
 
 def _reasons(gates: Sequence[Gate]) -> tuple[str, ...]:

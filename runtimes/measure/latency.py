@@ -238,9 +238,9 @@ def text_from(engine: Loaded, tokens: int, texts: Sequence[str]) -> str:
         if not joined[:end].strip():
             break
         short = tokens - engine.query(joined[:end]).tokens
-        if 0 <= short <= MOST_PADDED:
-            text = joined[:end] + PADDING * short
-            if engine.query(text).tokens == tokens:
+        for letters in (short, short - 1):  # a letter behind punctuation is set apart by a space
+            text = joined[:end] + PADDING * letters
+            if 0 <= letters <= MOST_PADDED and engine.query(text).tokens == tokens:
                 return text
     raise DataError(f"no text of exactly {tokens} tokens could be cut from the workflow's own; give other texts")
 
