@@ -7,10 +7,10 @@ PYTEST  ?= $(BIN)/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint dev bench lock clean
+.PHONY: help install demo test unit lint dev bench arm64-root lock clean
 
 help:  ## what each target does
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ dev: install  ## Dagster and MLflow on one project, in the browser
 
 bench: install  ## the figures of docs/benchmarks.md, as ratios taken in one run
 	$(BIN)/python -m benchmarks
+
+arm64-root: install  ## what emulating an Arm processor needs, into the folder LADING_ARM64_ROOT (Debian)
+	$(BIN)/python -m scripts.arm64_root "$(LADING_ARM64_ROOT)"
 
 lock:  ## resolve again and write constraints.txt
 	$(PYTHON) scripts/lock.py constraints.txt

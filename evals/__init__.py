@@ -8,5 +8,6 @@
 turns scores into confidence and finds the defer threshold; `evaluate` scores a bundle on
 rows of one's own. The decisions are pure functions: `statistics` (intervals of paired
 differences), `percentiles` (how many queries a percentile needs) and `gates` (pass, fail,
-or inconclusive when the evidence does not say). `plots` and `report` show the result.
+or inconclusive when the evidence does not say). `report` is the page that people see, made of
+`plots`, `pareto`, `tables` and `words`; `markdown` says the same for Dagster.
 """

@@ -102,7 +102,7 @@ def on_hardware(found: Sequence[Gate], mismatch: str | None) -> tuple[Gate, ...]
 
 def emulated(found: Sequence[Gate]) -> tuple[Gate, ...]:
     """The gates as they count where the hardware was emulated: they may fail, and cannot pass."""
-    seen = [gate if gate.verdict is FAIL or gate.name == "canary" else preview(gate) for gate in found]
+    seen = [gate if gate.verdict is FAIL or gate.name == "canary" else preview(gate, "emulated") for gate in found]
     says = "emulated, not measured: it may show that a build fails, not that it passes; run `lading-site measure` on "
     return (*seen, Gate(name="hardware", verdict=INCONCLUSIVE, reason=says + "a machine that matches"))
 
@@ -292,11 +292,9 @@ def unmeasured(mismatch: str) -> Gate:
     )
 
 
-def preview(gate: Gate) -> Gate:
-    """A gate decided on hardware of another profile: kept for reading, without a say."""
-    return gate.model_copy(
-        update={"verdict": INCONCLUSIVE, "reason": f"on this machine ({gate.verdict.value}): {gate.reason}"}
-    )
+def preview(gate: Gate, where: str = "on this machine") -> Gate:
+    """A gate decided on hardware of another profile, or on none: kept for reading, without a say."""
+    return gate.model_copy(update={"verdict": INCONCLUSIVE, "reason": f"{where} ({gate.verdict.value}): {gate.reason}"})
 
 
 def interval(metric: Metric) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evals.calibration import expected_calibration_error
-from fleet_manifests import Confusion, LatencyObjective, ReliabilityBin
+from evals.words import model, named
+from fleet_manifests import Comparison, Confusion, LatencyObjective, Metric, ReliabilityBin, RiskPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ MAX_CLASSES = 30
 """Classes of a confusion matrix that are still legible."""
 MAX_COUNTED = 16
 """Classes up to which the cells carry their counts."""
-DPI = 120
+DPI = 144
 
 
 def confusion_matrix(confusion: Confusion) -> bytes:
@@ -51,7 +52,7 @@ def confusion_matrix(confusion: Confusion) -> bytes:
     several = f", the {len(shown)} most confused of {len(counts)} classes" if len(shown) < len(counts) else ""
     axes.set_title(f"Confusion, n = {counts.sum():,}{several}", fontsize=11)
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label="share of the true label")
-    return _png(figure)
+    return png(figure)
 
 
 def _most_confused(counts: NDArray[np.int_]) -> list[int]:
@@ -99,16 +100,16 @@ def latency_distribution(samples_ms: Sequence[float], objective: LatencyObjectiv
         color=ORANGE,
         ha="right" if right else "left",
     )
-    _log_milliseconds(axes, min(ranked[0], objective.milliseconds), max(ranked[-1], objective.milliseconds))
+    log_axis(axes, min(ranked[0], objective.milliseconds), max(ranked[-1], objective.milliseconds))
     axes.set_xlabel("latency in ms")
     axes.set_ylabel("queries answered")
     axes.set_title(f"Single-stream latency at {objective.tokens} tokens, n = {n:,}", fontsize=11)
     axes.grid(True, color="#e4e4e4", linewidth=0.8)
-    return _png(figure)
+    return png(figure)
 
 
-def _log_milliseconds(axes: Axes, low: float, high: float) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+def log_axis(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic horizontal axis with plain numbers at 1, 2 and 5."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
@@ -146,8 +147,80 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], threshold: float | None 
     upper.set_title(f"Reliability, n = {n:,}, expected calibration error {gap:.3f}", fontsize=11)
     upper.legend(fontsize=9, frameon=False, loc="upper left")
     for axes in (upper, lower):
-        _plain(axes)
-    return _png(figure)
+        plain(axes)
+    return png(figure)
+
+
+def coverage_precision(
+    risk: Sequence[RiskPoint], *, target: float | None = None, reached: tuple[float, Metric] | None = None
+) -> bytes:
+    """What answering only the surest items would give, the precision that is asked for, and where the threshold lies.
+
+    Args:
+        risk: the curve, least coverage first.
+        target: the precision that was promised.
+        reached: share that the chosen threshold answers, and the precision of it.
+    """
+    figure, axes = _axes(6.2, 4.2)
+    axes.step(
+        [point.coverage for point in risk], [point.precision for point in risk], where="post", color=BLUE, linewidth=1.8
+    )
+    lows = [point.precision for point in risk if point.coverage >= 0.1] or [point.precision for point in risk]
+    if target is not None:
+        axes.axhline(target, color=ORANGE, linestyle="--", linewidth=1.6)
+        axes.annotate(
+            f"promised {target:.0%}", (0.01, target), (0, -4), xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points", color=ORANGE, va="top",
+        )  # fmt: skip
+        lows.append(target)
+    if reached is not None:
+        share, precision = reached
+        if precision.low is not None and precision.high is not None:
+            axes.plot([share, share], [precision.low, precision.high], color=BLUE, linewidth=1.4, alpha=0.7)
+            lows.append(precision.low)
+        axes.plot([share], [precision.value], "o", color=BLUE, markersize=7)
+        side, away = ("right", -10) if share > 0.5 else ("left", 10)
+        axes.annotate(
+            f"threshold: {share:.0%} answered,\n{precision.value:.1%} of them right", (share, precision.value),
+            (away, -14), textcoords="offset points", color=BLUE, va="top", ha=side,
+            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1},
+        )  # fmt: skip
+    bottom = min(lows)
+    axes.set_xlim(0, 1.01)
+    axes.set_ylim(max(bottom - 0.25 * (1 - bottom) - 0.01, 0), 1.005)
+    _percent(axes)
+    axes.set_xlabel("answered, the surest first")
+    axes.set_ylabel("of them right")
+    axes.set_title("Coverage and precision", fontsize=11)
+    axes.grid(True, color="#e4e4e4", linewidth=0.8)
+    return png(figure)
+
+
+def _percent(axes: Axes) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def differences(comparisons: Sequence[Comparison]) -> bytes:
+    """Each comparison as an interval around its difference, with the loss that does not matter."""
+    figure, axes = _axes(7.2, 1.3 + 0.5 * len(comparisons))
+    for row, found in enumerate(reversed(comparisons)):
+        colour = ORANGE if found.high < -(found.margin or 0) else BLUE if found.low > -(found.margin or 0) else GREY
+        if found.margin is not None:
+            axes.barh(row, found.margin, left=-found.margin, height=0.7, color=GREY, alpha=0.22, linewidth=0)
+        axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2)
+        axes.plot([found.difference], [row], "o", color=colour, markersize=6)
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(comparisons)), [model(found.against) for found in reversed(comparisons)])
+    axes.set_ylim(-0.7, len(comparisons) - 0.3)
+    axes.tick_params(axis="y", length=0)
+    names = ", ".join(sorted({named(found.metric) for found in comparisons}))
+    axes.set_xlabel(f"difference in {names}, a loss is left of the line")
+    axes.set_title("Against other models, paired", fontsize=11)
+    axes.grid(True, axis="x", color="#e4e4e4", linewidth=0.8)
+    return png(figure)
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
@@ -155,16 +228,17 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    _plain(axes)
+    plain(axes)
     return figure, axes
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """Without the frame at the top and at the right."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     """The figure as PNG; Agg draws it, and no date or version goes into the file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -1,19 +1,18 @@
-"""Reports for people: Markdown tables for the asset page, and one self-contained HTML page per bundle or pack."""
+"""The page of a build or pack: all of its evidence, in the order in which a release manager asks for it."""
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from evals import plots
-from evals.evaluate import EvaluationSummary
+from evals import pareto, plots, tables
+from evals.page import render
+from evals.pareto import Candidate
+from evals.tables import Table
+from evals.words import between, compared, model, named, reading, sentence
 from fleet_manifests import (
     AccuracyReport,
-    Comparison,
     Evidence,
-    Gate,
     HardwareProfile,
     KnowledgeReport,
     LatencyReport,
@@ -21,111 +20,201 @@ from fleet_manifests import (
     Measurement,
     Metric,
     UsageError,
-    Verdict,
     worst,
 )
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
-
 Pictures = dict[str, bytes]
-"""PNG files by name, such as `confusion_matrix`."""
-Table = list[list[str]]
-"""The header first, then the rows; all cells are plain text."""
+"""PNG files by name, such as `confusion_matrix`, in the order in which they are shown."""
+Answers = AccuracyReport | KnowledgeReport
 
 TITLES = {"accuracy": "Accuracy", "latency": "Latency and memory", "knowledge": "Knowledge pack"}
-
 MEASURED = {
     Measurement.MEASURED: "measured on hardware of the profile",
     Measurement.EMULATED: "emulated",
     Measurement.ABSENT: "not measured on hardware of the profile",
 }
+CAPTIONS = {
+    "candidates": "Every build of the workflow and every recipe tried for this profile. Bold names are on the Pareto "
+    "front: nothing else of their kind is as good, as fast and as small. A ring marks this build, the area of a dot is "
+    "the size, a hollow dot was not measured on its hardware, a dotted line is another model.",
+    "confusion_matrix": "Rows are what is true, columns what was answered.",
+    "reliability_diagram": "A calibrated model is right as often as it is sure: its bars end on the dotted line.",
+    "coverage_and_precision": "What is right when only the surest are answered and the others deferred.",
+    "latency_distribution": "The share of queries that is answered within a time.",
+    "differences": "Paired, with intervals. A grey band is a loss that does not matter.",
+}
+"""How to read a plot."""
+HEADLINES = ("macro_f1", "ndcg_at_10", "accuracy", "coverage", "precision_answered", "size_mb", "peak_rss_mb")
+"""Metrics at the top of the page, besides the percentile of the objective."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a page shows besides reports. Only a page and never the evidence has texts."""
+
+    profile: HardwareProfile
+    """What it was built for; its objective is drawn into the latency plot."""
+    defer_threshold: float | None = None
+    """Drawn into the reliability diagram."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Such as recipe and base, by name."""
+    candidates: tuple[Candidate, ...] = ()
+    """Every build and recipe of the workflow."""
+    texts: Mapping[str, str] | None = None
+    """Texts of the flips by item."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot of a section."""
+
+    name: str
+    png: bytes = field(repr=False)
+
+    @property
+    def alt(self) -> str:
+        """What it shows."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def caption(self) -> str:
+        """How to read it."""
+        return CAPTIONS.get(self.name, "")
 
 
 @dataclass(frozen=True)
 class Section:
-    """One report as the page shows it."""
+    """A part of a page."""
 
     title: str
-    verdict: Verdict
-    measured: str
-    tables: dict[str, Table]
-    images: dict[str, str]
-    """Alternative text to data URI."""
+    tables: tuple[Table, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
+    """What it is about, and what there is to say."""
+    pictures: tuple[Picture, ...] = ()
 
 
-def markdown(report: Evidence) -> str:
-    """A report as Markdown: the verdict in one sentence, then gates, comparisons and metrics."""
-    parts = [f"**{report.verdict.value}**: {sentence(report.gates)}"]
-    parts += [f"### {title}\n\n{_markdown_table(table)}" for title, table in _tables(report).items()]
-    return "\n\n".join(parts) + "\n"
+@dataclass(frozen=True)
+class Tile:
+    """A figure that one looks for first."""
+
+    name: str
+    value: str
+    span: str
 
 
-def evaluation_markdown(summary: EvaluationSummary) -> str:
-    """What `evaluate` found, as Markdown."""
-    parts = [f"**{summary.workflow}** for {summary.profile}, {summary.n:,} rows scored"]
-    parts.append(_markdown_table(metric_table(summary.metrics)))
-    if summary.out_of_scope is not None:
-        found = summary.out_of_scope
-        parts.append(f"Out of scope: {found.n:,} rows, {found.deferred:.1%} deferred, AUROC {found.auroc:.3f}")
-    if summary.unknown_labels:
-        listed = ", ".join(f"{label} ({count})" for label, count in summary.unknown_labels.items())
-        parts.append(f"Labels that the model does not have, not scored: {_cell(listed)}")
-    if summary.too_long:
-        parts.append(f"Longer than the engine accepts, not scored: lines {', '.join(map(str, summary.too_long))}")
-    if summary.worst:
-        header = ["line", "text", "label", "predicted", "confidence", "a site would have"]
-        rows = [
-            [str(m.line), m.text, m.label, m.predicted, f"{m.confidence:.3f}", "answered" if m.answered else "deferred"]
-            for m in summary.worst
-        ]
-        parts.append("### Worst mistakes\n\n" + _markdown_table([header, *rows]))
-    return "\n\n".join(parts) + "\n"
-
-
-def pictures(report: Evidence, profile: HardwareProfile, *, defer_threshold: float | None = None) -> Pictures:
-    """What a person would rather look at.
-
-    Args:
-        report: the report.
-        profile: what the bundle was built for; its objective is drawn into the latency plot.
-        defer_threshold: drawn into the reliability diagram.
-    """
-    if isinstance(report, LatencyReport):
-        samples = report.samples_ms
-        return {"latency_distribution": plots.latency_distribution(samples, profile.latency)} if samples else {}
-    found = {}
-    if isinstance(report, AccuracyReport) and report.confusion is not None:
-        found["confusion_matrix"] = plots.confusion_matrix(report.confusion)
-    if report.reliability:
-        found["reliability_diagram"] = plots.reliability_diagram(report.reliability, defer_threshold)
-    return found
-
-
-def html(reports: Sequence[tuple[Evidence, Pictures]], profile: HardwareProfile) -> str:
+def html(reports: Sequence[Evidence], setting: Setting, drawn: Pictures | None = None) -> str:
     """One HTML page with everything inside it: no script, no network.
 
     Args:
-        reports: reports about one bundle or pack, each with its pictures.
-        profile: what it was built for.
+        reports: reports about one bundle or pack.
+        setting: what else the page shows.
+        drawn: what `pictures` gave; None draws them.
 
     Raises:
         UsageError: no report, or several that are about different bundles.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    if len({report.bundle for report, _ in reports}) != 1:
+    if len({report.bundle for report in reports}) != 1:
         raise UsageError("report: one or more reports about the same bundle are needed")
-    gates = [gate for report, _ in reports for gate in report.gates]
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    first, _ = reports[0]
-    return page.render(
+    first, found = reports[0], worst(report.verdict for report in reports)
+    return render(
+        "report.html.j2",
         title=_title(first),
         bundle=first.bundle,
-        verdict=worst(report.verdict for report, _ in reports),
-        sentence=sentence(gates),
-        sections=[_section(report, drawn) for report, drawn in reports],
-        facts=_facts(profile, first.machine, [report for report, _ in reports]),
+        verdict=found,
+        sentence=sentence([gate for report in reports for gate in report.gates]),
+        tiles=list(_tiles(reports, setting.profile)),
+        facts=_facts(reports, setting),
+        sections=sections(reports, setting, pictures(reports, setting) if drawn is None else drawn),
     )
+
+
+def sections(
+    reports: Sequence[Evidence], setting: Setting | None = None, drawn: Pictures | None = None
+) -> list[Section]:
+    """The parts of a page, in order; those with nothing in them are left out.
+
+    Args:
+        reports: reports about one bundle or pack.
+        setting: what else there is to show.
+        drawn: what `pictures` gave; None: no pictures.
+    """
+    answers = [report for report in reports if not isinstance(report, LatencyReport)]
+    shown = {name: Picture(name, png) for name, png in (drawn or {}).items()}
+    apart = [shown.pop(name) for name in ("differences",) if name in shown]
+    parts = [
+        Section("Gates", tuple(tables.gates(report.gates, _judged(report)) for report in reports)),
+        Section("Plots", pictures=tuple(shown.values())),
+        *(part for report in answers for part in _answered(report, setting, tuple(apart))),
+        Section("Metrics", tuple(tables.metrics(report.metrics, TITLES[report.kind]) for report in reports)),
+    ]
+    return [part for part in parts if part.tables or part.words or part.pictures]
+
+
+def pictures(reports: Sequence[Evidence], setting: Setting) -> Pictures:
+    """What a person would rather look at."""
+    found: Pictures = {}
+    answers = next((report for report in reports if not isinstance(report, LatencyReport)), None)
+    timed = next((report for report in reports if isinstance(report, LatencyReport)), None)
+    if setting.candidates and answers is not None:
+        found["candidates"] = pareto.plot(setting.candidates, named(_main(answers)), _references(answers))
+    if isinstance(answers, AccuracyReport) and answers.confusion is not None:
+        found["confusion_matrix"] = plots.confusion_matrix(answers.confusion)
+    if answers is not None:
+        found |= _sureness(answers, setting.defer_threshold)
+    if timed is not None and timed.samples_ms:
+        found["latency_distribution"] = plots.latency_distribution(timed.samples_ms, setting.profile.latency)
+    return found
+
+
+def _sureness(report: Answers, threshold: float | None) -> Pictures:
+    """How far its confidence can be believed, and its differences to other models."""
+    found: Pictures = {}
+    if report.reliability:
+        found["reliability_diagram"] = plots.reliability_diagram(report.reliability, threshold)
+    if report.risk:
+        target = next((gate.required for gate in report.gates if gate.name == "deferral"), None)
+        found["coverage_and_precision"] = plots.coverage_precision(report.risk, target=target, reached=_reached(report))
+    if report.comparisons:
+        found["differences"] = plots.differences(sorted(report.comparisons, key=lambda one: one.margin is None))
+    return found
+
+
+def _reached(report: Answers) -> tuple[float, Metric] | None:
+    """The share of all items that the threshold answers, and the precision of it."""
+    known = {metric.name: metric for metric in report.metrics}
+    precision, everything = known.get("precision_answered"), known.get("aurc")
+    if precision is None or everything is None:
+        return None
+    return precision.n / everything.n, precision
+
+
+def _main(report: Answers) -> str:
+    """The metric that the floor is about; else the first."""
+    floors = [gate.name.removeprefix("floor/") for gate in report.gates if gate.name.startswith("floor/")]
+    return (floors or [metric.name for metric in report.metrics[:1]] or ["metric"])[0]
+
+
+def _references(report: Answers) -> dict[str, float]:
+    """The other models' figures in the main metric."""
+    return {one.against: one.theirs for one in report.comparisons if one.metric == _main(report)}
+
+
+def _answered(report: Answers, setting: Setting | None, drawn: tuple[Picture, ...]) -> Iterator[Section]:
+    """Everything about answers: comparisons, slices, flips, disturbed texts, out of scope."""
+    what = tables.things(report)
+    if report.comparisons:
+        found = sorted(report.comparisons, key=lambda one: one.margin is None)
+        said = tuple((f"Against {model(one.against)}", compared(one, what)) for one in found)
+        yield Section("Against other models", (tables.comparisons(found),), said, drawn)
+    if report.slices:
+        yield Section("Classes and slices", tuple(tables.slices(report.slices, report.metrics)))
+    if isinstance(report, AccuracyReport):
+        if report.flips:
+            yield Section("Flips", (tables.flips(report.flips, setting.texts if setting else None),))
+        if report.robustness:
+            yield Section("Robustness", (tables.robustness(report.robustness),))
+    if report.out_of_scope is not None:
+        yield Section("Out of scope", (tables.out_of_scope(report.out_of_scope, what),))
 
 
 def _title(report: Evidence) -> str:
@@ -133,100 +222,54 @@ def _title(report: Evidence) -> str:
     return f"{report.workflow} for {report.profile}{at}"
 
 
-def sentence(gates: Sequence[Gate]) -> str:
-    """The verdict in one sentence: what fails, else what is not known, else how much passed."""
-    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-        found = [gate for gate in gates if gate.verdict is verdict]
-        if found:
-            others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            return f"{found[0].name}: {found[0].reason}{others}"
-    return f"all {len(gates)} gates pass"
+def _judged(report: Evidence) -> str:
+    at = f" at site {report.site}" if report.site else ""
+    return f"{TITLES[report.kind]}: {report.verdict.value}, {MEASURED[report.measurement]}{at}"
 
 
-def gate_table(gates: Iterable[Gate]) -> Table:
-    """Gates with their verdicts and reasons."""
-    return [["gate", "verdict", "reason"], *([gate.name, gate.verdict.value, gate.reason] for gate in gates)]
+def _tiles(reports: Sequence[Evidence], profile: HardwareProfile) -> Iterator[Tile]:
+    """The figures that one looks for first."""
+    known = {metric.name: metric for report in reports for metric in report.metrics}
+    wanted = (*HEADLINES[:5], f"p{profile.latency.percentile}", *HEADLINES[5:])
+    for metric in (known[name] for name in wanted if name in known):
+        yield Tile(named(metric.name), reading(metric), between(metric))
 
 
-def metric_table(metrics: Iterable[Metric]) -> Table:
-    """Metrics with n and interval."""
-    rows = []
-    for metric in metrics:
-        known = metric.low is not None and metric.high is not None
-        span = f"{_number(metric.low or 0, metric.unit)} to {_number(metric.high or 0, metric.unit)}" if known else ""
-        rows.append([metric.name, f"{_number(metric.value, metric.unit)} {metric.unit}".strip(), span, f"{metric.n:,}"])
-    return [["metric", "value", "interval", "n"], *rows]
-
-
-def comparison_table(comparisons: Iterable[Comparison]) -> Table:
-    """Paired differences against other models."""
-    header = ["against", "metric", "ours", "theirs", "difference", "interval", "lost", "gained", "n"]
-    rows = [
-        [
-            found.against,
-            found.metric,
-            f"{found.ours:.4f}",
-            f"{found.theirs:.4f}",
-            f"{found.difference:+.4f}",
-            f"{found.low:+.4f} to {found.high:+.4f} ({found.confidence:.0%})",
-            str(found.lost),
-            str(found.gained),
-            f"{found.n:,}",
-        ]
-        for found in comparisons
-    ]
-    return [header, *rows]
-
-
-def _tables(report: Evidence) -> dict[str, Table]:
-    tables = {"Gates": gate_table(report.gates)}
-    if not isinstance(report, LatencyReport):
-        if report.comparisons:
-            tables["Against other models, paired"] = comparison_table(report.comparisons)
-        if report.out_of_scope is not None:
-            found = report.out_of_scope
-            row = [f"{found.n:,}", f"{found.auroc:.4f}", f"{found.deferred:.1%}"]
-            what = "Questions" if isinstance(report, KnowledgeReport) or report.confusion is None else "Rows"
-            tables[f"{what} that it should not answer"] = [["n", "AUROC", "deferred"], row]
-    tables["Metrics"] = metric_table(report.metrics)
-    return tables
-
-
-def _section(report: Evidence, drawn: Mapping[str, bytes]) -> Section:
-    images = {name.replace("_", " ").capitalize(): _uri(png) for name, png in drawn.items()}
-    return Section(TITLES[report.kind], report.verdict, MEASURED[report.measurement], _tables(report), images)
-
-
-def _facts(profile: HardwareProfile, machine: Machine, reports: Sequence[Evidence]) -> dict[str, str]:
+def _facts(reports: Sequence[Evidence], setting: Setting) -> dict[str, str]:
     """What was measured, where and when."""
-    goal = profile.latency
-    return {
-        "profile": f"{profile.isa.value}, {profile.cores} cores, {profile.memory_mb:,} MB, "
-        f"p{goal.percentile} at most {goal.milliseconds:g} ms at {goal.tokens} tokens",
-        "measured on": f"{machine.host.cpu_model}, {machine.isa}, {machine.host.cores} cores, "
-        f"{machine.host.memory_mb:,} MB, governor {machine.governor}, kernel {machine.kernel}",
-        "software": f"onnxruntime {machine.onnxruntime}, Python {machine.python}",
-        "taken": ", ".join(sorted({report.taken.isoformat() for report in reports})),
-    }
+    profile, goal = setting.profile, setting.profile.latency
+    facts = dict(setting.facts)
+    facts["profile"] = (
+        f"{profile.isa.value}, {profile.cores} cores, {profile.memory_mb:,} MB, "
+        f"p{goal.percentile} at most {goal.milliseconds:g} ms at {goal.tokens} tokens"
+    )
+    for report in reports:
+        if not isinstance(report, LatencyReport):
+            facts["measured with"] = f"split {report.split.name}, {report.split.n:,} {tables.things(report)}"
+        if isinstance(report, KnowledgeReport) and report.lost:
+            facts["not asked"] = f"{len(report.lost):,} questions whose passages are gone: {', '.join(report.lost)}"
+        if isinstance(report, LatencyReport) and report.queries:
+            facts["timed by"] = _timed(report)
+        if report.receipt:
+            facts[f"{TITLES[report.kind].lower()} receipt"] = f"{report.receipt}, signed by the device of {report.site}"
+    machines = {_machine(report.machine): report for report in reports}
+    for described, report in machines.items():
+        facts["measured on" if len(machines) == 1 else f"{TITLES[report.kind].lower()} measured on"] = described
+    facts["taken"] = ", ".join(sorted({report.taken.strftime("%Y-%m-%d %H:%M %Z") for report in reports}))
+    return facts
 
 
-def _number(value: float, unit: str) -> str:
-    return f"{value:.2f}" if unit == "ms" else f"{value:.1f}" if unit == "MB" else f"{value:.4f}"
+def _timed(report: LatencyReport) -> str:
+    """How latency was taken."""
+    tool = f"MLPerf LoadGen {report.loadgen}" if report.loadgen else "our own loop"
+    held = f", memory held by {report.memory_held}" if report.memory_held else ""
+    cores = "1 core" if report.cores == 1 else f"{report.cores} cores"
+    return f"{tool}, {report.queries:,} queries, one at a time on {cores}{held}"
 
 
-def _markdown_table(table: Table) -> str:
-    header, *rows = table
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Text that cannot break out of a Markdown cell or become markup."""
-    flat = " ".join(text.split())
-    for sign in "\\|`*_<>[]":
-        flat = flat.replace(sign, "\\" + sign)
-    return flat
-
-
-def _uri(png: bytes) -> str:
-    return "data:image/png;base64," + b64encode(png).decode()
+def _machine(found: Machine) -> str:
+    built = f" ({found.build})" if found.build != "unknown" else ""
+    return (
+        f"{found.host.cpu_model}, {found.isa}, {found.host.cores} cores, {found.host.memory_mb:,} MB, governor "
+        f"{found.governor}, kernel {found.kernel}, onnxruntime {found.onnxruntime}{built}, Python {found.python}"
+    )

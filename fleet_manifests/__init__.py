@@ -75,6 +75,7 @@ from fleet_manifests.manifest import (
 )
 from fleet_manifests.placement import Factors, Override, Placement, Where, place
 from fleet_manifests.profile import HardwareProfile, HostFacts, IsaClass, LatencyObjective
+from fleet_manifests.receipt import MeasurementCases, Receipt
 from fleet_manifests.wire import DataClass, Digest, Name, Task, Wire, digest_of, dump, parse, sha256_of
 
 __all__ = [
@@ -109,6 +110,7 @@ __all__ = [
     "LatencyReport",
     "Machine",
     "Measurement",
+    "MeasurementCases",
     "Metric",
     "MissingExtraError",
     "Name",
@@ -120,6 +122,7 @@ __all__ = [
     "PackRef",
     "Passage",
     "Placement",
+    "Receipt",
     "RefusedError",
     "Relevance",
     "ReliabilityBin",

@@ -17,6 +17,8 @@ from fleet_manifests.evidence import Machine
 from fleet_manifests.wire import Digest, Name, Wire, digest_of
 
 CASES_TYPE = "application/vnd.lading.measurement-cases.v1+json"
+SEALED_CASES_TYPE = "application/vnd.lading.measurement-cases.v1+age"
+"""Cases above data class `internal`: an age file for the keys of the site classes that may have them."""
 RECEIPT, OUTPUTS, LATENCY = "receipt", "outputs", "latency"
 """Names of the documents in a receipt."""
 MEDIA_TYPES = {
@@ -57,7 +59,7 @@ class Receipt(Wire):
     profile: Name
     bundle: Digest
     cases: Digest
-    """The cases that were run."""
+    """The cases that were run: digest of the document, decrypted where it was sealed."""
     manifest: Annotated[int, Field(ge=1)]
     """Version of the manifest of `candidates` that offered the bundle."""
     taken: AwareDatetime

@@ -24,40 +24,51 @@ Candidates enter the channels through the gate, which verifies all of it again.
     >>> release.promote("canary", [], {}, packs=[pack])
     >>> release.assign([assignment])
 
+What a release would change is told beforehand, from what is published and what is on offer.
+
+    >>> changes(release.manifest("stable"), [standing(name, digest, verdict, config, reports)], known)
+
 What is published is static files that any TUF client can verify from `metadata/1.root.json`.
 """
 
 from release.attest import attest, verify_evidence
 from release.bundles import assemble, open_bundle, unpack
+from release.changes import Change, Standing, changes, standing
 from release.keys import Keys, SigningKey
 from release.packs import assemble_pack, open_pack_folder
 from release.policy import Expiry, Policy
 from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
 from release.publish import Release
+from release.published import Published
 from release.signing import sign_bundle
 from release.status import ReleaseStatus, RoleStatus
 
 __all__ = [
     "Candidate",
+    "Change",
     "Checked",
     "CheckedPack",
     "Expiry",
     "Keys",
     "PackCandidate",
     "Policy",
+    "Published",
     "Release",
     "ReleaseStatus",
     "RoleStatus",
     "SigningKey",
+    "Standing",
     "admit",
     "assemble",
     "assemble_pack",
     "attest",
+    "changes",
     "check_candidate",
     "check_pack",
     "open_bundle",
     "open_pack_folder",
     "sign_bundle",
+    "standing",
     "unpack",
     "verify_evidence",
 ]

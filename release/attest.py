@@ -51,7 +51,7 @@ def attest(report: Evidence, key: SigningKey) -> bytes:
         IntegrityError: the report contradicts itself.
     """
     _require_consistent(report)
-    return dsse.seal(_statement(report), key.signer)
+    return dsse.seal(_statement(report, dump(report)), key.signer)
 
 
 def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence:
@@ -73,7 +73,7 @@ def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence
         raise IntegrityError(f"evidence: expected one report, found {1 + len(others)}")
     report = _report(raw)
     _require_consistent(report)
-    if statement != _statement(report):
+    if statement != _statement(report, raw):
         raise IntegrityError("evidence: the statement says something else than the report in it")
     return report
 
@@ -85,13 +85,18 @@ def evidence_descriptor(envelope: bytes, report: Evidence) -> Descriptor:
     )
 
 
-def _statement(report: Evidence) -> Statement:
-    """The one statement that a report gives."""
+def _statement(report: Evidence, raw: bytes) -> Statement:
+    """The one statement that a report gives.
+
+    Args:
+        report: the report.
+        raw: its bytes as they were signed; an older version may have written fewer fields than we would.
+    """
     media_type = f"application/vnd.lading.{report.kind}-report.v1+json"
     return dsse.statement(
         report.subject,
         report.bundle,
-        [Enclosed(f"{report.kind}-report", media_type, dump(report))],
+        [Enclosed(f"{report.kind}-report", media_type, raw)],
         result=_RESULTS[report.verdict],
         passed=_names(report.gates, Verdict.PASS),
         warned=_names(report.gates, Verdict.INCONCLUSIVE),

@@ -27,7 +27,7 @@ from fleet_manifests import (
 from fleet_manifests.bundle import BundleConfig, BundleRef, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from fleet_manifests.manifest import BuildEntry, PackRef
-from fleet_manifests.receipt import CASES_TYPE
+from fleet_manifests.receipt import CASES_TYPE, SEALED_CASES_TYPE
 from release.bundles import open_bundle
 from release.checks import Blob, Proof, attempt, blobs_of, proofs, reference, said, signed
 from release.packs import open_pack_folder
@@ -47,7 +47,8 @@ class Candidate:
     evidence: tuple[Path, ...] = ()
     """DSSE envelopes, at most one of each kind."""
     cases: Path | None = None
-    """The texts that a device runs to measure it, where they may travel; they go to `candidates` only."""
+    """The texts that a device runs to measure it, where they may travel; they go to `candidates` only.
+    A file `.age` is sealed for the classes of sites that may have them."""
 
     @property
     def name(self) -> str:
@@ -246,7 +247,12 @@ def _cases(candidate: Candidate) -> Descriptor | None:
     """The measurement cases as a manifest names them."""
     if candidate.cases is None:
         return None
-    return Descriptor(media_type=CASES_TYPE, digest=sha256_of(candidate.cases), size=candidate.cases.stat().st_size)
+    sealed = candidate.cases.suffix == ".age"
+    return Descriptor(
+        media_type=SEALED_CASES_TYPE if sealed else CASES_TYPE,
+        digest=sha256_of(candidate.cases),
+        size=candidate.cases.stat().st_size,
+    )
 
 
 def _attached(evidence: Sequence[Proof]) -> tuple[Descriptor, ...]:

@@ -114,8 +114,8 @@ async def form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-async def body(request: Request, kind: str) -> bytes:
-    """The body of a request, at most `MAX_BYTES`.
+async def body(request: Request, kind: str, limit: int = MAX_BYTES) -> bytes:
+    """The body of a request, at most `limit` bytes.
 
     Raises:
         MalformedError: declared as something else than `kind`.
@@ -127,8 +127,8 @@ async def body(request: Request, kind: str) -> bytes:
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
-        if len(raw) > MAX_BYTES:
-            raise TooLargeError(f"the body is larger than {MAX_BYTES} bytes; send a shorter text")
+        if len(raw) > limit:
+            raise TooLargeError(f"the body is larger than {limit} bytes; send a shorter one")
     return bytes(raw)
 
 

@@ -85,28 +85,66 @@ def report(name: str, project: Path) -> None:
     builds, seconds = build(name, project)
     scores = stored(project, "baselines", "scores.json")
     print(f"\n## {name} (built in {seconds:.0f} s)\n")
-    head = ["model", "accuracy", "macro-F1", "n", "MB", "p50 ms", "p99 ms at 128 tokens", "coverage", "precision",
-            "OOS AUROC", "OOS deferred", "verdict"]  # fmt: skip
     rows = [baseline(title, scores[model]["test"]) for model, title in BASELINES.items()]
-    rows += [built(f"tuned, {title}", builds[profile]) for profile, title in TUNED.items()]
+    rows += [built(f"tuned, {title}", evidence(builds[profile])) for profile, title in TUNED.items()]
+    print_table(["model", "n", "accuracy", "macro-F1", "disturbed", "ECE", "AURC", "MB", "p50 ms", "verdict"], rows)
+    print("\nDeferral at the threshold that validation chose:\n")
+    head = ["model", "answered", "right of the answered", "right and answered", "score", "outside", "AUROC", "FPR95",
+            "deferred"]  # fmt: skip
+    print_table(head, [deferral(f"tuned, {title}", evidence(builds[profile])) for profile, title in TUNED.items()])
+    print("\nPaired against, macro-F1:\n")
+    head = ["model", "against", "difference", "lost", "gained", "detectable", "power"]
+    rows = [
+        [f"tuned, {title}", *compared(one)]
+        for profile, title in TUNED.items()
+        for one in evidence(builds[profile])["comparisons"]
+    ]
     print_table(head, rows)
+
+
+def evidence(found: dict[str, Any]) -> dict[str, Any]:
+    """The accuracy report of a build, with its metrics by name, and what `lading build` said of it."""
+    report = json.loads(Path(found["paths"]["accuracy_report"]).with_name("report.json").read_text())
+    bundle = json.loads(Path(found["paths"]["bundle"], "bundle.json").read_text())
+    by_name = {metric["name"]: metric for metric in found["metrics"]}
+    return report | {"by_name": by_name, "calibration": bundle["calibration"], "verdict": found["verdict"]}
 
 
 def baseline(title: str, found: dict[str, float]) -> list[str]:
     """The row of a baseline."""
-    return [title, f"{found['accuracy']:.4f}", f"{found['macro_f1']:.4f}", f"{found['n']}", *["-"] * 8]
+    return [title, f"{found['n']}", f"{found['accuracy']:.4f}", f"{found['macro_f1']:.4f}", *["-"] * 6]
 
 
 def built(title: str, found: dict[str, Any]) -> list[str]:
     """The row of a build, from its evidence."""
-    values = {metric["name"]: metric["value"] for metric in found["metrics"]}
-    n = next(metric["n"] for metric in found["metrics"] if metric["name"] == "accuracy")
-    accuracy = json.loads(Path(found["paths"]["accuracy_report"]).with_name("report.json").read_text())
-    outside = accuracy.get("out_of_scope")
+    metrics = found["by_name"]
     return [
-        title, f"{values['accuracy']:.4f}", f"{values['macro_f1']:.4f}", f"{n}", f"{values['size_mb']:.1f}",
-        f"{values['p50/workload']:.2f}", f"{values['p99']:.2f}" if "p99" in values else "-",
-        f"{values['coverage']:.3f}", f"{values.get('precision_answered', float('nan')):.4f}",
-        f"{outside['auroc']:.3f}" if outside else "-", f"{outside['deferred']:.3f}" if outside else "-",
-        found["verdict"],
+        title, f"{metrics['accuracy']['n']}", spanned(metrics["accuracy"]), spanned(metrics["macro_f1"]),
+        spanned(metrics["accuracy/disturbed"]), f"{metrics['ece']['value']:.3f}", f"{metrics['aurc']['value']:.4f}",
+        f"{metrics['size_mb']['value']:.1f}", f"{metrics['p50/workload']['value']:.2f}", found["verdict"],
     ]  # fmt: skip
+
+
+def deferral(title: str, found: dict[str, Any]) -> list[str]:
+    """What a site would answer itself, and what it would hand on."""
+    coverage, precision = found["by_name"]["coverage"], found["by_name"].get("precision_answered")
+    outside, calibration = found.get("out_of_scope"), found["calibration"]
+    both = coverage["value"] * (precision["value"] if precision else 0.0)
+    score = f"{calibration['score']}, {'isotonic' if calibration['curve'] else 'temperature'}"
+    row = [title, spanned(coverage), spanned(precision) if precision else "-", f"{both:.4f}", score]
+    if outside is None:
+        return [*row, *["-"] * 4]
+    deferred = {"value": outside["deferred"], "low": outside["low"], "high": outside["high"]}
+    return [*row, f"{outside['n']}", f"{outside['auroc']:.3f}", f"{outside['fpr95']:.3f}", spanned(deferred)]
+
+
+def compared(found: dict[str, Any]) -> list[str]:
+    """A paired difference, and what the rows can tell of the margin."""
+    known = [f"{found[name]:.4f}" if found.get(name) is not None else "-" for name in ("detectable", "power")]
+    span = f"{found['difference']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+    return [found["against"], span, f"{found['lost']}", f"{found['gained']}", *known]
+
+
+def spanned(found: dict[str, Any]) -> str:
+    """A figure with its interval."""
+    return f"{found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f})"

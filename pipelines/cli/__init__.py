@@ -10,6 +10,6 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Entry point of the program."""
     from fleet_manifests import program
-    from pipelines.cli.app import app
+    from pipelines.cli import fleet
 
-    program.run(app, "lading")
+    program.run(fleet.app, "lading")

@@ -32,6 +32,9 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 WorkflowsOption = Annotated[list[str] | None, typer.Option("--workflow", "-w", help="Only this workflow; repeatable.")]
 ProfilesOption = Annotated[list[str] | None, typer.Option("--profile", "-p", help="Only this profile; repeatable.")]
+EmulateOption = Annotated[
+    bool, typer.Option("--emulate", help="Accuracy on emulated processors too, where QEMU is installed. Takes minutes.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -60,7 +63,7 @@ def check(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading check --project demo
     """
-    found = _project("check", project)
+    found = project_of("check", project)
     from pipelines.cli.explain import explain
 
     output.show(explain(found), output.explained, as_json=json)
@@ -71,6 +74,7 @@ def build(
     project: ProjectOption = None,
     workflow: WorkflowsOption = None,
     profile: ProfilesOption = None,
+    emulate: EmulateOption = False,
     json: JsonOption = False,
 ) -> None:
     """Extract, train, quantize, sign and measure; offer what did not fail as candidates.
@@ -79,13 +83,16 @@ def build(
 
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
-    found = _project("build", project)
-    from pipelines.cli.runs import execute, locked, plan, quiet_libraries
+    found = project_of("build", project)
+    from pipelines.cli.runs import execute, locked, not_emulated, plan, quiet_libraries
     from pipelines.steps.outcomes import outcomes
 
     quiet_libraries()
 
-    runs = plan(found, workflow or (), profile or ())
+    runs = plan(found, workflow or (), profile or (), emulate=emulate)
+    if emulate:
+        for name, reason in not_emulated(found, [one.profile for one in runs if one.profile]).items():
+            typer.echo(f"{name}: not emulated: {reason}", err=True)
     with locked(found), output.progress(len(runs), quiet=json) as said:
         execute(found, runs, lambda number, run: said(number, run.title))
     results = outcomes(found, workflow or (), profile or ())
@@ -106,7 +113,7 @@ def snapshot(
 
     Example: lading snapshot sop_assistant
     """
-    found = _project("snapshot", project)
+    found = project_of("snapshot", project)
     from pipelines.cli.runs import locked
     from pipelines.steps import library
 
@@ -126,7 +133,7 @@ def pack_key(
 
     Example: lading pack-key warehouse --out warehouse.key
     """
-    found = _project("pack-key", project)
+    found = project_of("pack-key", project)
     from pipelines.steps.packs import export_identity
 
     export_identity(found, site_class, out)
@@ -139,10 +146,30 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading status --json
     """
-    found = _project("status", project)
+    found = project_of("status", project)
     from pipelines.steps.outcomes import state
 
     output.show(state(found), output.state, as_json=json)
+
+
+@app.command()
+def card(
+    project: ProjectOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; else it is kept in the store.")] = None,
+) -> None:
+    """Write the release card: every build and pack with its verdict, and what a release would change. One HTML file.
+
+    Example: lading card --out card.html
+    """
+    found = project_of("card", project)
+    from pipelines.cli.runs import locked
+    from pipelines.steps import cards
+
+    with locked(found):
+        kept = cards.release_card(found).path / cards.CARD
+    if out is not None:
+        output.write(out, kept.read_bytes())
+    typer.echo(f"{out or kept}: open it in a browser; it needs nothing else")
 
 
 @app.command()
@@ -162,7 +189,7 @@ def promote(
 
     Example: lading promote stable --as alice --as bob
     """
-    found = _project("promote", project)
+    found = project_of("promote", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import promote as promote_
 
@@ -181,7 +208,7 @@ def publish(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading publish && python -m http.server -d demo/public
     """
-    found = _project("publish", project)
+    found = project_of("publish", project)
     from pipelines.cli.runs import locked
     from pipelines.steps.release import publish as publish_
 
@@ -217,13 +244,13 @@ def dev(project: ProjectOption = None, port: int = 3000, mlflow_port: int = 5000
 
     Example: lading dev --project demo
     """
-    found = _project("dev", project)
+    found = project_of("dev", project)
     from pipelines.cli.servers import serve
 
     serve(found, port=port, mlflow_port=mlflow_port)
 
 
-def _project(command: str, chosen: Path | None) -> Project:
+def project_of(command: str, chosen: Path | None) -> Project:
     """The project that a command is about.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -13,13 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fleet_manifests import Task, Verdict, program
+from fleet_manifests import StorageError, Task, Verdict, program
 
 if TYPE_CHECKING:
     from evals.evaluate import EvaluationSummary
     from fleet_manifests import FleetManifest
     from pipelines.cli.explain import Explanation
+    from pipelines.project.spec import DeviceSpec
     from pipelines.steps.outcomes import Outcome, PackOutcome, State
+    from pipelines.steps.receipts import Imported, Taken
     from pipelines.steps.release import Published
 
 V = TypeVar("V")
@@ -37,6 +40,18 @@ def show(value: V, render: Callable[[V], RenderableType], *, as_json: bool) -> N
     many = isinstance(value, list | tuple)
     values = [_plain(one) for one in value] if many else _plain(value)  # type: ignore[attr-defined]
     typer.echo(program.as_json(values))
+
+
+def write(path: Path, raw: bytes) -> None:
+    """Write a file that a person asked for.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        path.write_bytes(raw)
+    except OSError as exc:
+        raise StorageError(f"{path}: cannot be written: {exc.strerror or exc}; choose another file") from exc
 
 
 def _plain(value: object) -> object:
@@ -81,6 +96,8 @@ def builds(found: Sequence[Outcome]) -> RenderableType:
     head = ["workflow", "profile", "recipe", "verdict", "metric", "p99 ms", "MB", "bundle"]
     reasons = [Text(f"{o.workflow} x {o.profile}: {reason}") for o in found for reason in o.reasons]
     choices = [Text(f"{workflow}: {said}") for workflow, said in {o.workflow: o.choice for o in found}.items() if said]
+    reasons += [Text(f"{o.workflow} x {o.profile}: emulated: {o.emulated}") for o in found if o.emulated]
+    reasons += [Text(f"{o.workflow} x {o.profile}: page {o.paths['page']}") for o in found if "page" in o.paths]
     made = [pack for outcome in found for pack in outcome.packs]
     return Group(table("builds", head, rows), *choices, *reasons, *([packs(made)] if made else []))
 
@@ -149,6 +166,28 @@ def published(value: Published) -> RenderableType:
         table("pulled as a client, on this machine", ["channel", "kind", "pulled", ""], pulls),
         Text(f"published tree {value.public}; sites enroll with {value.root}"),
     )
+
+
+def imported(value: Imported) -> RenderableType:
+    """`lading receipts import`."""
+    refused = [(one.file, "known" if one.known else "refused", one.reason) for one in value.refused]
+    return Group(receipts(value.taken), *([table("not taken", ["file", "", "because"], refused)] if refused else []))
+
+
+def receipts(found: Sequence[Taken]) -> RenderableType:
+    """Receipts: one line each, and why a verdict is not `pass`."""
+    rows = [
+        (one.workflow, one.profile, one.site, f"{one.taken:%Y-%m-%d %H:%M}", one.accuracy, one.latency, one.cpu_model)
+        for one in found
+    ]
+    head = ["workflow", "profile", "site", "taken (UTC)", "accuracy", "latency", "machine"]
+    reasons = [Text(f"{one.workflow} x {one.profile}, {one.site}: {reason}") for one in found for reason in one.reasons]
+    return Group(table("receipts", head, rows), *reasons)
+
+
+def devices(found: Sequence[DeviceSpec]) -> RenderableType:
+    """`lading device list`."""
+    return table("devices", ["site", "key", "CPU"], [(o.name, o.fingerprint, o.cpu_model or "any") for o in found])
 
 
 def evaluation(value: EvaluationSummary) -> RenderableType:

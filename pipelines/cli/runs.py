@@ -32,6 +32,9 @@ TUNING = ("adapter", "merged_model")
 """Left out where the tuned model is no candidate."""
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
 PACKS = ("knowledge_pack",)
+EMULATED = ("emulated_accuracy_report",)
+PAGES = ("build_report",)
+"""Made when all builds are measured: each page shows its build among the others."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,16 @@ class Run:
         return f"{', '.join(self.assets)} [{' x '.join(parts)}]" if parts else ", ".join(self.assets)
 
 
-def plan(project: Project, workflows: Sequence[str] = (), profiles: Sequence[str] = ()) -> list[Run]:
+def plan(
+    project: Project, workflows: Sequence[str] = (), profiles: Sequence[str] = (), *, emulate: bool = False
+) -> list[Run]:
     """The runs that build the given workflows for the given profiles (all, where none is given).
+
+    Args:
+        project: the project.
+        workflows: of these only.
+        profiles: for these only.
+        emulate: take accuracy under emulation too, where the processor of a profile is not here and can be emulated.
 
     Raises:
         UsageError: a name is not in the project, or nothing is left to build.
@@ -74,6 +85,10 @@ def plan(project: Project, workflows: Sequence[str] = (), profiles: Sequence[str
     runs += [Run(_models(project, workflow), workflow=workflow) for workflow in chosen]
     runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in builds]
     runs += [Run(PACKS, workflow=workflow, profile=profile) for workflow, profile in builds if workflow in library]
+    if emulate:
+        missing = not_emulated(project, [profile for _, profile in builds])
+        runs += [Run(EMULATED, workflow=name, profile=profile) for name, profile in builds if profile not in missing]
+    runs += [Run(PAGES, workflow=workflow, profile=profile) for workflow, profile in builds]
     return [*runs, Run(("fleet_manifest",), channel="candidates")]
 
 
@@ -81,6 +96,15 @@ def _models(project: Project, workflow: str) -> tuple[str, ...]:
     """The assets that make the model of a workflow."""
     tunes = "tuned" in candidates_of(project, workflow)
     return tuple(name for name in MODELS if tunes or name not in TUNING)
+
+
+def not_emulated(project: Project, profiles: Sequence[str]) -> dict[str, str]:
+    """Why the processor of a profile is not emulated on this machine, of those that are not."""
+    from evals.emulation import Missing
+    from pipelines.steps.emulation import emulator_of
+
+    found = {profile: emulator_of(project, profile) for profile in sorted(set(profiles))}
+    return {profile: one.reason for profile, one in found.items() if isinstance(one, Missing)}
 
 
 def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], None]) -> None:

@@ -10,7 +10,7 @@ from pipelines.defs import show
 from pipelines.defs.partitions import build_of, packs
 from pipelines.project.load import Project
 from pipelines.steps import knowledge as steps
-from pipelines.steps.evidence import PAGE, read_knowledge
+from pipelines.steps.evidence import read_knowledge
 from pipelines.steps.packs import site_classes
 from pipelines.store import Entry
 
@@ -71,9 +71,8 @@ def _outcome(made: list[tuple[Entry, Entry]]) -> dg.MaterializeResult[None]:
             *_figures(report), config.fusion.dense_weight, config.defer_threshold, report.bundle[:19], pack.reused,
         ))  # fmt: skip
         metadata |= {
-            f"{report.site_class}: {name}": value for name, value in show.report(report, evidence.path).items()
+            f"{report.site_class}: {name}": value for name, value in show.page([report], evidence.path).items()
         }
-        metadata[f"{report.site_class}: page"] = dg.MetadataValue.path(evidence.path / PAGE)
     head = ["site class", "verdict", "passages", "data class", "encrypted", "nDCG@10", "recall@5", "coverage",
             "dense weight", "defers below", "pack", "reused"]  # fmt: skip
     digest = "-".join(entry.digest.removeprefix("sha256:")[:16] for pair in made for entry in pair)

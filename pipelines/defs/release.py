@@ -1,5 +1,7 @@
 """Group `release`: signed bundles, and the manifest of each channel."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from fleet_manifests import FleetManifest, OciManifest, parse
@@ -8,6 +10,7 @@ from pipelines.defs import show
 from pipelines.defs.partitions import CHANNELS, build_of, builds
 from pipelines.project.load import Project
 from pipelines.steps import builds as build_steps
+from pipelines.steps import cards
 from pipelines.steps import release as steps
 from pipelines.steps.configs import builder_key
 
@@ -58,7 +61,8 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """What may run for a channel, signed. The gate verifies every candidate again and refuses."""
         if context.partition_key == "candidates":
             offered = steps.offer(project)
-            return _outcome(offered.manifest, offered.refused)
+            said = (*offered.refused, *offered.unmeasurable)
+            return _outcome(offered.manifest, said, cards.release_card(project).path / cards.CARD)
         return _outcome(steps.promote(project, context.partition_key, managers=config.managers), ())
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)
@@ -74,7 +78,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     return [bundle, fleet_manifest], [signature, pullable]
 
 
-def _outcome(manifest: FleetManifest, refused: tuple[str, ...]) -> dg.MaterializeResult[None]:
+def _outcome(manifest: FleetManifest, refused: tuple[str, ...], card: Path | None = None) -> dg.MaterializeResult[None]:
     rows = [
         (name, one.placement.where.value, profile, entry.verdict.value, entry.defer_threshold, entry.bundle.digest[:19])
         for name, one in manifest.workflows.items()
@@ -82,6 +86,7 @@ def _outcome(manifest: FleetManifest, refused: tuple[str, ...]) -> dg.Materializ
     ]
     return dg.MaterializeResult(
         metadata={
+            **({"card": dg.MetadataValue.path(card)} if card else {}),
             "version": dg.MetadataValue.int(manifest.version),
             "expires": dg.MetadataValue.text(manifest.expires.isoformat()),
             "builds": show.table(["workflow", "runs", "profile", "verdict", "defers below", "bundle"], rows),

@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from fleet_manifests import Evidence, Gate
+from fleet_manifests import Evidence, Gate, worst
+from pipelines.steps.evidence import PAGE
 from pipelines.store import Entry
 
 
@@ -87,12 +88,29 @@ def choice(folder: Path) -> dict[str, dg.MetadataValue[Any]]:
     return {**told, "candidates": table(head, body)}
 
 
-def report(found: Evidence, folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
-    """Verdict, gates and figures of a report, and the pictures beside it."""
-    from evals.report import markdown
+def report(found: Evidence) -> dict[str, dg.MarkdownMetadataValue]:
+    """Verdict, gates and figures of a report."""
+    from evals.markdown import markdown
 
-    pictures = {path.stem: picture(path.read_bytes(), path.stem) for path in sorted(folder.glob("*.png"))}
-    return {"report": dg.MetadataValue.md(markdown(found)), **pictures}
+    return {"report": dg.MetadataValue.md(markdown(found))}
+
+
+def page(reports: Sequence[Evidence], folder: Path) -> dict[str, dg.MetadataValue[Any]]:
+    """What the page in a folder shows, part by part, with the plots beside it; texts stay on the page."""
+    from evals.markdown import section
+    from evals.report import sections
+    from evals.words import sentence
+
+    told = sentence([gate for report in reports for gate in report.gates])
+    parts = {one.title.lower(): dg.MetadataValue.md(section(one)) for one in sections(reports)}
+    plots = {path.stem: picture(path.read_bytes(), path.stem) for path in sorted(folder.glob("*.png"))}
+    return {
+        "verdict": dg.MetadataValue.text(worst(report.verdict for report in reports).value),
+        "why": dg.MetadataValue.text(told),
+        "page": dg.MetadataValue.path(folder / PAGE),
+        **parts,
+        **plots,
+    }
 
 
 def mapping(values: Mapping[str, object], head: Sequence[str] = ("", "")) -> dg.MarkdownMetadataValue:

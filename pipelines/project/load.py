@@ -19,6 +19,7 @@ from pipelines.project.reading import Choice, read
 from pipelines.project.spec import (
     TASKS,
     ClassifyWorkflow,
+    DeviceSpec,
     FleetSpec,
     ProfileSpec,
     RetrieveWorkflow,
@@ -47,6 +48,8 @@ class Project:
     workflows: Mapping[str, Workflow]
     profiles: Mapping[str, ProfileSpec]
     fleet: FleetSpec
+    devices: Mapping[str, DeviceSpec]
+    """Devices whose receipts count, by site."""
 
     @property
     def state(self) -> Path:
@@ -62,6 +65,11 @@ class Project:
     def public(self) -> Path:
         """The published tree."""
         return self.root / "public"
+
+    @property
+    def receipts(self) -> Path:
+        """What devices have measured: it cannot be made again, and is kept for ever."""
+        return self.root / "receipts"
 
     @property
     def tracking_uri(self) -> str:
@@ -164,6 +172,7 @@ def load_project(root: Path) -> Project:
         workflows=_folder(root, "workflows", Choice[Workflow]("task", TASKS)),
         profiles=_folder(root, "profiles", ProfileSpec),
         fleet=read(root / "fleet.yaml", FleetSpec, project=root),
+        devices=_folder(root, "devices", DeviceSpec),
     )
     _cross_check(project)
     return project
@@ -200,6 +209,20 @@ def _cross_check(project: Project) -> None:
             _known(site.profile, project.profiles, f"{where}: profile")
             if project.profiles[site.profile].kind != site.kind:
                 raise ConfigError(f"{where}: profile: {site.profile} is not for a site of kind {site.kind}")
+    _cross_check_devices(project)
+
+
+def _cross_check_devices(project: Project) -> None:
+    """A device is of a site of the fleet, and one key is one device."""
+    sites = {site.site: site for site in project.fleet.sites}
+    owners: dict[str, str] = {}
+    for name, device in project.devices.items():
+        _known(name, sites, f"devices/{name}.yaml: name")
+        if (owner := owners.setdefault(device.fingerprint, name)) != name:
+            raise ConfigError(
+                f"devices/{name}.yaml: public_key: is the key of {owner} too; each device has its own, "
+                "`lading-site device-key` prints it"
+            )
 
 
 def _files(workflow: Workflow) -> list[str]:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fleet_manifests import DataClass, Factors, Guardrails, HardwareProfile, LatencyObjective, Name, Override, Task
+from fleet_manifests import (
+    DataClass,
+    Factors,
+    Guardrails,
+    HardwareProfile,
+    LatencyObjective,
+    Name,
+    Override,
+    Task,
+    UsageError,
+)
 from fleet_manifests.placement import SITE_CLASSES
+from fleet_manifests.receipt import key_fingerprint
 from pipelines.corpora.spec import CorpusSpec, LibraryCorpusSpec
 from training.arguments import RetrieveArguments, TuneArguments
 from training.bases import BaseSpec
@@ -182,12 +193,50 @@ class ChannelsSpec(Spec):
         return self
 
 
+class ReceiptsSpec(Spec):
+    """Which measurements of devices count."""
+
+    max_age_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """Days after which a measurement that was not imported is too old."""
+
+
+class DeviceSpec(Spec):
+    """`devices/SITE.yaml`: the device of a site, whose receipts count."""
+
+    name: Name
+    """The site."""
+    public_key: str
+    """Its public key, EC P-256, PEM."""
+    cpu_model: str | None = None
+    """The CPU that it had when it was registered; None: any CPU that fits the profile."""
+
+    @field_validator("public_key")
+    @classmethod
+    def _a_key(cls, text: str) -> str:
+        try:
+            key_fingerprint(text.encode())
+        except UsageError as exc:
+            raise ValueError(str(exc)) from exc
+        return text
+
+    @property
+    def pem(self) -> bytes:
+        """The public key."""
+        return self.public_key.encode()
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the public key."""
+        return key_fingerprint(self.pem)
+
+
 class FleetSpec(Spec):
     """`fleet.yaml`."""
 
     channels: ChannelsSpec
     central: CentralSpec | None = None
     max_offline_hours: Annotated[int, Field(ge=1)] = 24 * 30
+    receipts: ReceiptsSpec = ReceiptsSpec()
     sites: tuple[SiteSpec, ...] = ()
 
     @model_validator(mode="after")

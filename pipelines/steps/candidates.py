@@ -10,14 +10,14 @@ from fleet_manifests import Gate, RefusedError, Verdict
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
+from pipelines.steps import emulation
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import ENVELOPE
 from pipelines.steps.packs import site_classes
+from pipelines.steps.received import evidence_of
 
 if TYPE_CHECKING:
     from release import Candidate, PackCandidate, Release
-
-EVIDENCE = ("accuracy_report", "latency_report")
 
 
 def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidate]:
@@ -31,9 +31,10 @@ def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidat
         name = bundle_name(workflow, profile)
         try:
             bundle = project.store.latest("bundle", name)
-            evidence = tuple(project.store.latest(kind, name).path / ENVELOPE for kind in EVIDENCE)
+            reports = evidence_of(project, workflow, profile)
         except RefusedError:
             continue  # not built or not measured
+        evidence = tuple(entry.path / ENVELOPE for entry in reports.values())
         found.append(Candidate(workflow, resolved_profile(project, profile), bundle.path, evidence))
     return found
 
@@ -71,13 +72,19 @@ class Sorted:
 
 
 def sort(project: Project, release: Release, workflows: Sequence[str], wanted: set[Verdict]) -> Sorted:
-    """Verify every candidate and pack from its bytes."""
+    """Verify every candidate and pack from its bytes. What fails under emulation is wanted nowhere."""
     from release import check_candidate, check_pack
     from release.keys import BUILDER
 
     key = release.keys[BUILDER].public_pem
     checked = [check_candidate(one, key) for one in candidates(project, workflows)]
-    good = [one for one in checked if one.verdict in wanted]
+    emulated = {
+        one.candidate.name: report
+        for one in checked
+        if (report := emulation.latest(project, one.candidate.workflow, one.candidate.profile.name))
+        and report.verdict is Verdict.FAIL
+    }
+    good = [one for one in checked if one.verdict in wanted and one.candidate.name not in emulated]
     digests = {
         (one.candidate.workflow, one.candidate.profile.name): one.entry.bundle.digest for one in good if one.entry
     }
@@ -94,7 +101,8 @@ def sort(project: Project, release: Release, workflows: Sequence[str], wanted: s
             for some in (checked, packs)
             for one in some
             if one.verdict not in wanted
-        ),
+        )
+        + tuple(f"{name}: {emulation.says(report)}" for name, report in emulated.items()),
     )
 
 

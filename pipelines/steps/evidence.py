@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import (
     AccuracyReport,
+    BundleConfig,
     Evidence,
     HardwareProfile,
     KnowledgeReport,
@@ -19,7 +22,7 @@ from fleet_manifests import (
     parse,
     sha256_of,
 )
-from fleet_manifests.bundle import bundle_name
+from fleet_manifests.bundle import BUNDLE_FILE, BundleRef, bundle_name
 from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
@@ -31,6 +34,7 @@ from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from evals.accuracy import AccuracyPolicy
+    from evals.observed import Observed
     from evals.searches import RetrievalPolicy
 
 REPORT = "report.json"
@@ -38,61 +42,136 @@ ENVELOPE = "evidence.dsse.json"
 PAGE = "report.html"
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What the accuracy of a build is judged by, whoever measures it."""
+
+    project: Project
+    workflow: str
+    profile: HardwareProfile
+    entries: Mapping[str, Entry]
+    """Store entries by step: `bundle`, `corpus`, `baselines`, `unquantized`, `quantized_model`."""
+    policy: AccuracyPolicy | RetrievalPolicy
+    earlier: Mapping[str, BundleRef]
+    """What it would take the place of: `champion` and `reference`."""
+
+    @property
+    def name(self) -> str:
+        """The build's name."""
+        return bundle_name(self.workflow, self.profile.name)
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+        return self.entries["bundle"].path / self.name
+
+    @property
+    def config(self) -> BundleConfig:
+        """What the bundle says of itself."""
+        return parse(BundleConfig, (self.bundle / BUNDLE_FILE).read_bytes(), where=BUNDLE_FILE)
+
+    @property
+    def bundle_digest(self) -> str:
+        """The bundle's digest."""
+        return sha256_of(self.bundle.parent / "manifest.json")
+
+    @property
+    def corpus(self) -> Path:
+        """The corpus's folder."""
+        return self.entries["corpus"].path
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether the build is a retriever."""
+        return self.workflow in self.project.retrievers
+
+    def step(self, name: str, inputs: Mapping[str, str]) -> Step:
+        """A step that judges by all of this and by some inputs."""
+        known = {role: entry.digest for role, entry in self.entries.items()}
+        return Step(
+            name=name,
+            inputs={**known, **{role: ref.digest for role, ref in self.earlier.items()}, **inputs},
+            parameters={"profile": self.profile.model_dump(mode="json"), "policy": vars(self.policy)},
+            code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
+                  "pipelines.steps.predecessors"),
+            libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
+        )  # fmt: skip
+
+    def given(self) -> dict[str, Any]:
+        """What `measure` and `judge` of the workflow's task need besides bundle and corpus."""
+        from evals.robustness import DISTURBED
+
+        told = "rankings" if self.retrieves else "predictions"
+        unquantized = self.entries["unquantized"]
+        fitted = {"unquantized": read_json(unquantized, told), **read_json(self.entries["baselines"], told)}
+        answered = {role: predecessors.answers(self.project, self.workflow, ref) for role, ref in self.earlier.items()}
+        fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
+        given: dict[str, Any] = {
+            "profile": self.profile,
+            "bundle_digest": self.bundle_digest,
+            "references": {model: found["test"] for model, found in fitted.items()},
+            "policy": self.policy,
+            "on_disturbed": fitted["unquantized"][DISTURBED],
+        }
+        if self.retrieves:
+            given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
+            given["documents"] = retrievers.documents_of(read_passages(self.corpus / PASSAGES_FILE, PASSAGES_FILE))
+        if "champion" in answered:
+            ours = json.loads((self.entries["quantized_model"].path / VALIDATION).read_text())
+            theirs = fitted["champion"]["validation"]
+            won = predecessors.compared(self.project, self.workflow, ours, theirs, self.policy)
+            given["more"] = [predecessors.succession(won, answered["champion"], self.bundle)]
+        return given
+
+    def judge(self, observed: Observed) -> AccuracyReport:
+        """The report of what the bundle gave for the cases, wherever it ran.
+
+        Raises:
+            IntegrityError: the observations are not of this corpus or not of this bundle.
+        """
+        from evals import accuracy, retrieval
+        from runtimes.engine import load_confidence
+
+        config = self.config
+        if self.retrieves:
+            return retrieval.judge(config, self.corpus, observed, **self.given())
+        return accuracy.judge(config, load_confidence(self.bundle, config), self.corpus, observed, **self.given())
+
+
+def basis(project: Project, workflow: str, profile_name: str) -> Basis:
+    """What the accuracy of a build is judged by now.
+
+    Raises:
+        RefusedError: something of it was not made yet.
+    """
+    latest, name = project.store.latest, bundle_name(workflow, profile_name)
+    built = latest("bundle", name)
+    return Basis(
+        project=project,
+        workflow=workflow,
+        profile=resolved_profile(project, profile_name),
+        entries={
+            "bundle": built,
+            "quantized_model": latest("quantized_model", name),
+            **{step: latest(step, workflow) for step in ("corpus", "baselines", "unquantized")},
+        },
+        policy=(retrieval_policy if workflow in project.retrievers else accuracy_policy)(project, workflow),
+        earlier=predecessors.predecessors(project, workflow, profile_name, sha256_of(built.path / "manifest.json")),
+    )
+
+
 def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry:
     """Accuracy on the test split, against the unquantized model and the baselines."""
     from evals import accuracy, retrieval
-    from evals.robustness import DISTURBED
     from runtimes.engine.host import machine
 
-    name = bundle_name(workflow, profile_name)
-    built = project.store.latest("bundle", name)
-    corpus = project.store.latest("corpus", workflow)
-    baselines = project.store.latest("baselines", workflow)
-    unquantized = project.store.latest("unquantized", workflow)
-    retrieves = workflow in project.retrievers
-    policy = (retrieval_policy if retrieves else accuracy_policy)(project, workflow)
-    here, profile = machine(), resolved_profile(project, profile_name)
-    digest = sha256_of(built.path / "manifest.json")
-    earlier = predecessors.predecessors(project, workflow, profile_name, digest)
-    build = project.store.latest("quantized_model", name)
-    step = Step(
-        name="accuracy_report",
-        inputs={
-            "bundle": built.digest, "corpus": corpus.digest, "baselines": baselines.digest,
-            "unquantized": unquantized.digest, "machine": digest_of(dump(here)), "quantized_model": build.digest,
-            **{role: ref.digest for role, ref in earlier.items()},
-        },
-        parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy)},
-        code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
-              "pipelines.steps.predecessors"),
-        libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
-    )  # fmt: skip
+    by, here = basis(project, workflow, profile_name), machine()
+    measure = retrieval.measure if by.retrieves else accuracy.measure
 
     def work(out: Path) -> None:
-        told = "rankings" if retrieves else "predictions"
-        fitted = {"unquantized": _json(unquantized, told), **_json(baselines, told)}
-        answered = {role: predecessors.answers(project, workflow, ref) for role, ref in earlier.items()}
-        fitted |= {role: predecessors.read_answers(entry) for role, entry in answered.items()}
-        given: dict[str, Any] = {
-            "profile": profile,
-            "bundle_digest": digest,
-            "references": {model: found["test"] for model, found in fitted.items()},
-            "policy": policy,
-            "on_disturbed": fitted["unquantized"][DISTURBED],
-            "taken": now(),
-            "machine": here,
-        }
-        if retrieves:
-            given["pack"] = retrievers.open_index(unquantized.path / retrievers.INDEX)
-            given["documents"] = retrievers.documents_of(read_passages(corpus.path / PASSAGES_FILE, PASSAGES_FILE))
-        if "champion" in answered:
-            ours = json.loads((build.path / VALIDATION).read_text())
-            won = predecessors.compared(project, workflow, ours, fitted["champion"]["validation"], policy)
-            given["more"] = [predecessors.succession(won, answered["champion"], built.path / name)]
-        measure = retrieval.measure if retrieves else accuracy.measure
-        write_report(project, measure(built.path / name, corpus.path, **given), profile, out)
+        write_report(project, measure(by.bundle, by.corpus, **by.given(), taken=now(), machine=here), out)
 
-    return project.store.keep(name, step, work)
+    return project.store.keep(by.name, by.step("accuracy_report", {"machine": digest_of(dump(here))}), work)
 
 
 def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
@@ -121,7 +200,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
             taken=now(),
             machine=here,
         )
-        write_report(project, report, profile, out)
+        write_report(project, report, out)
 
     earlier = project.store.get(step)
     if earlier is not None and disturbed(read_latency(earlier)):
@@ -171,19 +250,14 @@ def accuracy_policy(project: Project, workflow: str) -> AccuracyPolicy:
     )
 
 
-def _json(entry: Entry, name: str) -> Any:
+def read_json(entry: Entry, name: str) -> Any:
     """Predictions or rankings by split, or by model and split."""
     return json.loads((entry.path / f"{name}.json").read_text())
 
 
-def write_report(project: Project, report: Evidence, profile: HardwareProfile, out: Path) -> None:
-    """The report for programs, signed for the release, and as a page for people."""
-    from evals.report import html, pictures
+def write_report(project: Project, report: Evidence, out: Path) -> None:
+    """The report for programs, signed for the release. Pages for people are made of it: see `steps.reports`."""
     from release.attest import attest
 
     (out / REPORT).write_bytes(dump(report))
     (out / ENVELOPE).write_bytes(attest(report, builder_key(project)))
-    drawn = pictures(report, profile)
-    (out / PAGE).write_text(html([(report, drawn)], profile), encoding="utf-8")
-    for name, png in drawn.items():
-        (out / f"{name}.png").write_bytes(png)

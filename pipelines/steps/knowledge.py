@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from fleet_manifests import KnowledgeReport, Measurement, digest_of, dump, sha256_of, worst
+from fleet_manifests import KnowledgeReport, Measurement, PackConfig, digest_of, dump, sha256_of, worst
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.evidence import now
 from fleet_manifests.knowledge import library_digest, pack_name
@@ -15,6 +15,7 @@ from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import retrieval_policy, write_report
 from pipelines.steps.library import passages as library_of
 from pipelines.steps.packs import askable, library_at, open_made, pack, site_classes
+from pipelines.steps.reports import write_page
 from pipelines.store import Entry, Step
 
 
@@ -51,6 +52,7 @@ def report(project: Project, workflow: str, profile_name: str, site_class: str) 
     def work(out: Path) -> None:
         from evals.gates import on_hardware
         from evals.questions import read_questions, read_unanswered
+        from evals.report import Setting
         from evals.retrieval import figures
         from evals.searches import search_all
         from runtimes.engine import load_embedder
@@ -93,6 +95,17 @@ def report(project: Project, workflow: str, profile_name: str, site_class: str) 
             slices=found.slices,
             lost=lost,
         )
-        write_report(project, report, profile, out)
+        write_report(project, report, out)
+        write_page(out, [report], Setting(profile, opened.config.defer_threshold, _facts(opened.config)))
 
     return project.store.keep(name, step, work)
+
+
+def _facts(config: PackConfig) -> dict[str, str]:
+    """What the pack says of itself."""
+    return {
+        "library": f"{config.passages:,} passages, data class {config.data_class.value}, "
+        f"{'encrypted' if config.encrypted else 'in the clear'}",
+        "searched by": f"bundle {config.retriever[7:19]}, dense weight {config.fusion.dense_weight:g}",
+        "answers": f"from a confidence of {config.defer_threshold:.3f} on, for {config.target_precision:.0%} precision",
+    }

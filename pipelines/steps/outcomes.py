@@ -6,10 +6,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from evals.words import deciding
 from fleet_manifests import (
     DataClass,
     Digest,
     Gate,
+    KnowledgeReport,
     Metric,
     Name,
     PackConfig,
@@ -24,9 +26,12 @@ from fleet_manifests import (
 from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from pipelines.project.load import Project
+from pipelines.steps import emulation
+from pipelines.steps.cases import why_not
 from pipelines.steps.choice import CHOICE
-from pipelines.steps.evidence import PAGE, read_accuracy, read_knowledge, read_latency
+from pipelines.steps.evidence import PAGE, REPORT, read_accuracy, read_knowledge, read_latency
 from pipelines.steps.packs import site_classes
+from pipelines.steps.received import evidence_of
 from pipelines.steps.release import ChannelState, channels
 
 
@@ -61,6 +66,8 @@ class Outcome(Wire):
     bundle: Digest
     paths: dict[str, str]
     """Where bundle and reports are."""
+    emulated: str | None = None
+    """What accuracy on the emulated processor of the profile was, in a sentence."""
     packs: tuple[PackOutcome, ...] = ()
     """Knowledge packs bound to this bundle, of a retriever."""
 
@@ -101,24 +108,34 @@ def _packs(project: Project, workflow: str, profile: str) -> tuple[PackOutcome, 
     return tuple(found)
 
 
-def _pack_outcome(project: Project, name: str) -> PackOutcome:
+def measured_pack(project: Project, name: str) -> tuple[Path, PackConfig, KnowledgeReport]:
+    """Where a knowledge pack is, what it says of itself, and what was found in it.
+
+    Raises:
+        RefusedError: it was not made, or not measured since.
+    """
     made, entry = project.store.latest("knowledge_pack", name), project.store.latest("knowledge_report", name)
     report, digest = read_knowledge(entry), sha256_of(made.path / "pack" / "manifest.json")
     if report.bundle != digest:
         raise RefusedError(f"{name}: its evidence is about an older pack; materialize knowledge_pack again")
     path = made.path / "pack" / name / PACK_FILE
-    config = parse(PackConfig, path.read_bytes(), where=str(path))
+    return path.parent, parse(PackConfig, path.read_bytes(), where=str(path)), report
+
+
+def _pack_outcome(project: Project, name: str) -> PackOutcome:
+    folder, config, report = measured_pack(project, name)
+    page = project.store.latest("knowledge_report", name).path / PAGE
     return PackOutcome(
         workflow=report.workflow,
         profile=report.profile,
         site_class=report.site_class,
         verdict=report.verdict,
-        reasons=_reasons(report.gates),
+        reasons=reasons_of(report.gates),
         passages=config.passages,
         data_class=config.data_class,
         metrics=report.metrics,
-        pack=digest,
-        paths={"pack": str(path.parent), "knowledge_report": str(entry.path / PAGE)},
+        pack=report.bundle,
+        paths={"pack": str(folder), "knowledge_report": str(page)},
     )
 
 
@@ -139,23 +156,30 @@ def bundle_folder(path: Path) -> Path:
 def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
     name = bundle_name(workflow, profile)
     bundle = project.store.latest("bundle", name)
-    entries = {kind: project.store.latest(kind, name) for kind in ("accuracy_report", "latency_report")}
+    entries = evidence_of(project, workflow, profile)
     accuracy, latency = read_accuracy(entries["accuracy_report"]), read_latency(entries["latency_report"])
     digest = sha256_of(bundle.path / "manifest.json")
     if {accuracy.bundle, latency.bundle} != {digest}:
         raise RefusedError(f"{name}: its evidence is about an older bundle; materialize the reports again")
+    emulated = emulation.latest(project, workflow, profile)
+    failed = [Verdict.FAIL] if emulated and emulated.verdict is Verdict.FAIL else []
     gates = (*accuracy.gates, *latency.gates)
     return Outcome(
         workflow=workflow,
         profile=profile,
         recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
         choice=_choice(project, workflow),
-        verdict=worst((accuracy.verdict, latency.verdict)),
-        reasons=_reasons(gates),
+        verdict=worst((accuracy.verdict, latency.verdict, *failed)),
+        reasons=(*reasons_of(gates), *_unmeasurable(project, workflow, profile, gates)),
+        emulated=emulation.says(emulated) if emulated else None,
         metrics=(*accuracy.metrics, *latency.metrics),
         bundle=digest,
         packs=_packs(project, workflow, profile),
-        paths={"bundle": str(bundle.path / name), **{kind: str(entry.path / PAGE) for kind, entry in entries.items()}},
+        paths={
+            "bundle": str(bundle.path / name),
+            **{kind: str(entry.path / REPORT) for kind, entry in entries.items()},
+            **_page(project, name, digest),
+        },
     )
 
 
@@ -167,8 +191,23 @@ def _choice(project: Project, workflow: str) -> str:
         return ""
 
 
-def _reasons(gates: Sequence[Gate]) -> tuple[str, ...]:
-    """Why a verdict is not `pass`. On foreign hardware that alone is the reason, unless something fails."""
-    open_ = [gate for gate in gates if gate.verdict is not Verdict.PASS]
-    deciding = [gate for gate in open_ if gate.verdict is Verdict.FAIL or gate.name == "hardware"] or open_
-    return tuple(dict.fromkeys(f"{gate.name}: {gate.reason}" for gate in deciding))
+def _unmeasurable(project: Project, workflow: str, profile: str, gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Why no device can put right that a build was not measured; nothing where one can, or need not."""
+    if all(gate.name != "hardware" for gate in gates):
+        return ()
+    reason = why_not(project, workflow, profile)
+    return () if reason is None else (f"measurement: cannot be measured at a site: {reason}",)
+
+
+def _page(project: Project, name: str, bundle: str) -> dict[str, str]:
+    """Where the page of a build is; empty where the page is not made, or shows an older bundle."""
+    try:
+        entry = project.store.latest("build_report", name)
+    except RefusedError:
+        return {}
+    return {"page": str(entry.path / PAGE)} if bundle in (entry.path / PAGE).read_text(encoding="utf-8") else {}
+
+
+def reasons_of(gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Why a verdict is not `pass`."""
+    return tuple(dict.fromkeys(f"{gate.name}: {gate.reason}" for gate in deciding(gates)))

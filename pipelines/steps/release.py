@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,7 @@ from fleet_manifests.evidence import now
 from pipelines.project.load import Project
 from pipelines.project.spec import SiteSpec
 from pipelines.steps.candidates import sort
+from pipelines.steps.cases import offered_cases, why_not
 from pipelines.steps.configs import keys_of
 from pipelines.steps.packs import identity_name
 from training.compute import usable_cores
@@ -67,6 +69,8 @@ class Offer(Wire):
 
     manifest: FleetManifest
     refused: tuple[str, ...]
+    unmeasurable: tuple[str, ...]
+    """Builds whose texts may not travel, with the reason."""
 
 
 def release_of(project: Project) -> Release:
@@ -107,8 +111,11 @@ def offer(project: Project) -> Offer:
         raise RefusedError(
             "nothing to offer: " + ("; ".join(found.refused) or "no build has evidence; run `lading build`")
         )
-    manifest = release.offer(found.builds, _entries(project, found.builds), found.packs)
-    return Offer(manifest=manifest, refused=found.refused)
+    builds = [replace(one, cases=offered_cases(project, one.workflow, one.profile.name)) for one in found.builds]
+    manifest = release.offer(builds, _entries(project, builds), found.packs)
+    closed = {one.name: why_not(project, one.workflow, one.profile.name) for one in builds if one.cases is None}
+    unmeasurable = tuple(f"{name}: cannot be measured at a site: {reason}" for name, reason in closed.items())
+    return Offer(manifest=manifest, refused=found.refused, unmeasurable=unmeasurable)
 
 
 def promote(

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from fleet_manifests import LadingError, digest_of
 from pipelines.project.load import Project
-from pipelines.steps import builds, choice, corpora, evidence, knowledge, models
+from pipelines.steps import builds, choice, corpora, emulation, evidence, knowledge, models, reports
 from pipelines.store import NotDoneError
 
 OF_WORKFLOW: MappingProxyType[str, Callable[[Project, str], object]] = MappingProxyType(
@@ -27,6 +27,8 @@ OF_BUILD: MappingProxyType[str, Callable[[Project, str, str], object]] = Mapping
         "accuracy_report": evidence.accuracy_report,
         "latency_report": evidence.latency_report,
         "knowledge_pack": knowledge.knowledge_packs,
+        "emulated_accuracy_report": emulation.emulated_accuracy_report,
+        "build_report": reports.build_report,
     }
 )
 """What the assets of these names do."""

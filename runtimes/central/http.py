@@ -2,6 +2,7 @@
 
     POST /v1/deferrals             a deferral; sending it again gives the same answer
     GET  /v1/answers/{site}/{id}   what became of it
+    POST /v1/receipts              what a site's device has measured, for the factory
     GET  /v1/status                what the centre runs
     GET  /healthz                  200 where a version is active, 503 where none is
 
@@ -23,6 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fleet_manifests import LadingError
+from fleet_manifests.dsse import ENVELOPE_TYPE
+from fleet_manifests.receipt import MAX_RECEIPT_BYTES
 from runtimes import web
 from runtimes.central.service import Centre
 from runtimes.deferrals import Deferral
@@ -58,6 +61,7 @@ def app(centre: Centre) -> Starlette:
     routes = [
         Route("/v1/deferrals", take, methods=["POST"]),
         Route("/v1/answers/{site}/{id}", answer),
+        Route("/v1/receipts", keep_receipt, methods=["POST"]),
         Route("/v1/status", status),
         Route("/healthz", health),
     ]
@@ -84,6 +88,13 @@ async def answer(request: Request) -> Response:
     if found is None:
         raise NotFoundError(f"request {request_id!r} of site {wanted} did not come here")
     return web.shown(found)
+
+
+async def keep_receipt(request: Request) -> Response:
+    """Keep a receipt of the site whose token this is."""
+    centre, site = await _admit(request)
+    raw = await web.body(request, ENVELOPE_TYPE, limit=MAX_RECEIPT_BYTES)
+    return JSONResponse({"receipt": await run_in_threadpool(centre.receipts.keep, raw, site)})
 
 
 async def status(request: Request) -> Response:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_manifests import DataError, RefusedError, Task, UsageError
 from fleet_manifests.knowledge import OPEN_CLASSES
 from fleet_manifests.program import version
+from runtimes.central.receipts import Shelf
 from runtimes.central.store import Store
 from runtimes.deferrals import CentralAnswer, Deferral, ProducedBy
 from runtimes.knowledge.answers import CitedPassage
@@ -38,6 +39,7 @@ class Centre:
         """Open the books; engines are loaded when first asked."""
         self.serving = Serving(state, load)
         self.store = Store(state / STORE_FILE)
+        self.receipts = Shelf(state)
 
     def close(self) -> None:
         """Close the books."""

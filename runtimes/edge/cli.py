@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from runtimes.edge.response import Response
     from runtimes.edge.service import Site
     from runtimes.knowledge import CitedPassage
+    from runtimes.measure.device import Measured
 
 PORT = 8470
+SUBMIT_SECONDS = 120.0
+"""How long handing in a receipt may take."""
 
 app = typer.Typer(
     help=(
@@ -75,6 +78,82 @@ def enroll(
     command.enroll(state, root, source, site, "edge", pack_key_file)
     if token is not None:
         tokens.write(state / TOKEN_FILE, token)
+    typer.echo(f"its device key signs measurements; to register it: lading-site device-key > {site}.pem, then at the "
+               f"factory: lading device add {site} {site}.pem")  # fmt: skip
+
+
+@app.command(name="device-key")
+def device_key(state: StateOption, json: command.JsonOption = False) -> None:
+    """Print the public key of this device, with which the factory verifies its receipts.
+
+    Example: lading-site device-key > store-017.pem
+    """
+    from fleet_manifests.receipt import key_fingerprint
+    from runtimes.device import load_key
+    from runtimes.engine.host import facts
+    from runtimes.sync.site import load_enrolment
+
+    site, public = load_enrolment(state).site, load_key(state).public_pem
+    fingerprint, model = key_fingerprint(public), facts().cpu_model
+    if json:
+        said = {"site": site, "public_key": public.decode(), "fingerprint": fingerprint, "cpu_model": model}
+        typer.echo(program.as_json(said))
+        return
+    typer.echo(public.decode(), nl=False)
+    typer.echo(f"{fingerprint}; at the factory: lading device add {site} {site}.pem --cpu-model {model!r}", err=True)
+
+
+@app.command()
+def measure(
+    workflow: Annotated[str, typer.Argument(help="Name of the workflow.")],
+    state: StateOption,
+    profile: Annotated[str | None, typer.Option(help="Profile to measure for; else the one that fits.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the receipt.")] = Path("receipts"),
+    source: command.OnceOption = None,
+    submit: Annotated[bool, typer.Option("--submit", help="Hand the receipt in at the centre too.")] = False,
+    json: command.JsonOption = False,
+) -> None:
+    """Measure the candidate of a workflow on this machine and write a signed receipt for the factory.
+
+    The candidate is verified, run in processes of its own and removed: what this site serves does not change.
+
+    Example: lading-site measure exception_triage --out receipts
+    """
+    command.require_enrolled(state, "lading-site")
+    from runtimes.measure.device import measure as measure_
+
+    with command.progress(quiet=json) as told:
+        done = measure_(state, workflow, out=out, profile=profile, source=source, progress=told)
+    if submit:
+        _submit(state, done)
+    receipt = done.receipt
+    if json:
+        said = {"file": str(done.file), "submitted": submit, "receipt": receipt.model_dump(mode="json")}
+        typer.echo(program.as_json(said))
+        return
+    typer.echo(
+        f"{receipt.subject} of candidates {receipt.manifest}, measured on {receipt.machine.host.cpu_model}: "
+        f"{done.file}; at the factory: lading receipts import FOLDER"
+    )
+
+
+def _submit(state: Path, done: Measured) -> None:
+    """Hand a receipt in at the centre, with this site's token.
+
+    Raises:
+        UsageError: there is no centre, or no token for it. The receipt's file is there all the same.
+        UnreachableError, RefusedError: as `HttpLine.submit`.
+    """
+    from runtimes.edge.line import HttpLine
+    from runtimes.edge.service import TOKEN_FILE
+
+    path = state / TOKEN_FILE
+    if done.central is None or not path.exists():
+        raise UsageError(
+            f"--submit: the assignment names no centre, or this site has no token for it; the receipt is {done.file}"
+        )
+    with contextlib.closing(HttpLine(done.central, tokens.read(path))) as line:
+        line.submit(done.file.read_bytes(), seconds=SUBMIT_SECONDS)
 
 
 @app.command()

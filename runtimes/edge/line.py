@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
-from fleet_manifests import IntegrityError, RefusedError, UnreachableError, dump, parse
+from fleet_manifests import Digest, IntegrityError, RefusedError, UnreachableError, Wire, digest_of, dump, parse
+from fleet_manifests.dsse import ENVELOPE_TYPE
 from runtimes.deferrals import MAX_BYTES, CentralAnswer, Deferral
 from runtimes.problems import ForbiddenError, UnauthorizedError
 from runtimes.tokens import LOOPBACK
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     import httpx
 
 _TEMPORARY = frozenset({408, 425, 429})
+
+
+class _Kept(Wire):
+    """What the centre says of a receipt that it has."""
+
+    receipt: Digest
 
 
 class Line(Protocol):
@@ -71,6 +78,24 @@ class HttpLine:
         """Ask what became of a deferral. Raises as `send`."""
         return self._call("GET", f"/v1/answers/{quote(site)}/{quote(request_id)}", site, request_id, seconds)
 
+    def submit(self, receipt: bytes, *, seconds: float) -> None:
+        """Hand in a receipt; handing it in again is harmless.
+
+        Raises:
+            UnreachableError: the centre did not say within the time that it has it; try again later.
+            UnauthorizedError, ForbiddenError: the token is not accepted.
+            RefusedError: the centre will never take it.
+        """
+        status, raw = self._exchange("POST", "/v1/receipts", seconds, receipt, ENVELOPE_TYPE)
+        if status != 200:
+            raise _error(status, raw)
+        try:
+            kept = parse(_Kept, raw, where="central's answer").receipt
+        except IntegrityError as exc:
+            raise UnreachableError(f"central: {exc}") from exc
+        if kept != digest_of(receipt):
+            raise UnreachableError(f"central: was given receipt {digest_of(receipt)}, says that it has {kept}")
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -92,12 +117,14 @@ class HttpLine:
             )
         return answer
 
-    def _exchange(self, method: str, path: str, seconds: float, body: bytes | None) -> tuple[int, bytes]:
+    def _exchange(
+        self, method: str, path: str, seconds: float, body: bytes | None, kind: str = "application/json"
+    ) -> tuple[int, bytes]:
         """Status and body, read within a time and a size: the seam where httpx's errors become ours."""
         import httpx
 
         deadline = time.monotonic() + seconds
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": kind}
         raw = bytearray()
         try:
             with self._client.stream(

@@ -191,7 +191,13 @@ def _stream(engine: Loaded, texts: Sequence[str], job: Job, each: float) -> load
     most = max(MAX_QUERIES, job.queries)
     seconds = min(job.seconds, 0.5 * most * each)
     return loadgen.single_stream(
-        engine.query, texts, percentile=job.percentile, queries=job.queries, most=most, ms=max(int(seconds * 1e3), 1)
+        engine.query,
+        texts,
+        percentile=job.percentile,
+        queries=job.queries,
+        most=most,
+        ms=max(int(seconds * 1e3), 1),
+        each_ms=each * 1e3 / 4,
     )
 
 

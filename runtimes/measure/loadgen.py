@@ -8,6 +8,7 @@ its own percentile and early-stopping estimate come back for comparison.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from fleet_manifests import MissingExtraError
 Query = Callable[[str], object]
 DETAIL = "detail.txt"
 ENTRY = ":::MLLOG "
+DISCARDED = re.compile(r"Would discard (\d+) highest latency queries")
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,15 @@ class Stream:
     """LoadGen's percentile of its own latencies."""
     estimate_ms: float | None
     """LoadGen's early-stopping estimate: the percentile is below it at 99 % confidence; None: too few queries."""
+    discarded: int | None
+    """How many of the highest latencies LoadGen leaves above its estimate."""
     valid: bool
     """LoadGen's verdict on duration, number of queries and early stopping."""
 
 
-def single_stream(query: Query, texts: Sequence[str], *, percentile: int, queries: int, most: int, ms: int) -> Stream:
+def single_stream(
+    query: Query, texts: Sequence[str], *, percentile: int, queries: int, most: int, ms: int, each_ms: float = 0.1
+) -> Stream:
     """Ask one text after the other, the next when the last is answered.
 
     Args:
@@ -46,6 +52,7 @@ def single_stream(query: Query, texts: Sequence[str], *, percentile: int, querie
         queries: at least as many.
         most: at most as many.
         ms: milliseconds that it takes at least.
+        each_ms: what a query takes about: LoadGen makes ready as many as then last twice as long.
 
     Raises:
         MissingExtraError: LoadGen is not installed.
@@ -53,16 +60,19 @@ def single_stream(query: Query, texts: Sequence[str], *, percentile: int, querie
     """
     lg = _loadgen()
     settings = _settings(lg, lg.TestScenario.SingleStream, queries, ms)
+    settings.single_stream_expected_latency_ns = max(int(each_ms * 1e6), 1)
     settings.max_query_count = most
     settings.single_stream_target_latency_percentile = percentile / 100
     settings.single_stream_expected_latency_ns = max(ms * 1_000_000 // most, 1)  # it draws no more queries than so fast
     took: list[float] = []
     said = _run(lg, settings, query, texts, took)
     estimate = said.get("early_stopping_latency_ss", 0)
+    discarded = DISCARDED.search(said.get("early_stopping_result", ""))
     return Stream(
         latencies_ms=tuple(took),
         percentile_ms=said[f"result_{percentile:.2f}_percentile_latency_ns"] / 1e6,
         estimate_ms=estimate / 1e6 if estimate else None,
+        discarded=int(discarded.group(1)) if discarded else None,
         valid=said["result_validity"] == "VALID",
     )
 
@@ -79,6 +89,15 @@ def offline(query: Query, texts: Sequence[str], *, samples: int) -> float:
     settings.offline_expected_qps = float(samples) * 1000 / 1.1
     said = _run(lg, settings, query, texts, [])
     return float(said["result_samples_per_second"])
+
+
+def require() -> None:
+    """Refuse before any work what cannot be measured here.
+
+    Raises:
+        MissingExtraError: LoadGen is not installed.
+    """
+    _loadgen()
 
 
 def _loadgen() -> Any:

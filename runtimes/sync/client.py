@@ -9,32 +9,30 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleet_manifests.assignment import Assignment
 from fleet_manifests.bundle import Descriptor, OciManifest
 from fleet_manifests.errors import IntegrityError, LadingError
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.profile import HostFacts
 from fleet_manifests.program import version
-from fleet_manifests.wire import dump, parse
+from fleet_manifests.wire import dump
 from runtimes.sync import stage
+from runtimes.sync.accept import BUILDER_KEY, accept, signed_documents
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.fetch import Fetch
 from runtimes.sync.files import only_one, write_file
-from runtimes.sync.floor import load_floor, save_floor
+from runtimes.sync.floor import load_floor
 from runtimes.sync.packs import is_encrypted, key_missing
-from runtimes.sync.plan import Plan, check_agent, check_assignment, check_manifest, make_plan, without_revoked
+from runtimes.sync.plan import Plan, check_agent, make_plan, without_revoked
 from runtimes.sync.report import LAST_SYNC_FILE, LastSync
 from runtimes.sync.seam import storing
-from runtimes.sync.site import BLOBS, LOCK_FILE, METADATA, Enrolment, load_enrolment, load_root, pack_key
+from runtimes.sync.site import BLOBS, LOCK_FILE, Enrolment, load_enrolment, pack_key
 from runtimes.sync.smoke import run_smoke
 from runtimes.sync.sources import Source, normal_address, open_source
 from runtimes.sync.trust import SignedDocuments
 
 Progress = Callable[[float, str], None]
 """Told how far a sync is, from 0 to 1, and what it does."""
-
-BUILDER_KEY = "trust/builder.pub"
 
 
 def _facts() -> HostFacts:
@@ -136,10 +134,11 @@ class _Sync:
         load_floor(self._state, running).check_clock(self._now)
         self._progress(0.0, "refreshing signed metadata")
         documents = self._refresh()
-        assignment, manifest, digest = self._accept(documents, running)
-        running = self._acknowledge(running, manifest)
-        check_agent(manifest, self._agent.version)
-        plan = self._openable(make_plan(manifest, digest, assignment, self._agent.facts()), running)
+        found = accept(self._state, self._enrolment, documents, now=self._now, running=running)
+        running = self._acknowledge(running, found.manifest)
+        check_agent(found.manifest, self._agent.version)
+        plan = make_plan(found.manifest, found.digest, found.assignment, self._agent.facts())
+        plan = self._openable(plan, running)
         if running is not None and plan.is_running(running):
             changed, active = False, running
         else:
@@ -171,26 +170,9 @@ class _Sync:
 
     def _refresh(self) -> SignedDocuments:
         """Fresh, verified metadata."""
-        root = load_root(self._state, self._enrolment)
-        self._documents = SignedDocuments(self._state / METADATA, self._source, root=root, now=self._now)
+        self._documents = signed_documents(self._state, self._enrolment, self._source, self._now)
         self._documents.refresh()
         return self._documents
-
-    def _accept(self, documents: SignedDocuments, running: Active | None) -> tuple[Assignment, FleetManifest, str]:
-        """The two documents that must agree. What they were is never gone below again."""
-        site = self._enrolment.site
-        floor = load_floor(self._state, running)
-        raw, _ = documents.document(f"sites/{site}.json")
-        assignment = parse(Assignment, raw, where=f"sites/{site}.json")
-        check_assignment(assignment, site=site, kind=self._enrolment.kind)
-        floor.check_assignment(assignment)
-        name = f"{assignment.channel}/manifest.json"
-        raw, digest = documents.document(name)
-        manifest = parse(FleetManifest, raw, where=name)
-        check_manifest(manifest, assignment.channel, self._now)
-        floor.check_manifest(manifest, digest)
-        save_floor(self._state, floor.raised(self._now, assignment, manifest, digest))
-        return assignment, manifest, digest
 
     def _acknowledge(self, running: Active | None, manifest: FleetManifest) -> Active | None:
         """Note that the repository was seen, and stop at once what was revoked: before any download."""

@@ -6,7 +6,8 @@ from fleet_manifests.bundle import BUNDLE_FILE, BundleConfig, OciManifest
 from fleet_manifests.errors import IntegrityError
 from fleet_manifests.knowledge import PACK_FILE, PackConfig
 from fleet_manifests.profile import HardwareProfile
-from runtimes.sync.active import ActivePack, ActiveWorkflow
+from fleet_manifests.wire import Task
+from runtimes.sync.active import ActivePack
 
 
 def check_layout(layout: OciManifest, name: str, config: str = BUNDLE_FILE) -> None:
@@ -31,16 +32,14 @@ def check_layout(layout: OciManifest, name: str, config: str = BUNDLE_FILE) -> N
         raise IntegrityError(f"{what} {name}: {both[0]} is a file and a folder; tell the publisher")
 
 
-def check_config(
-    config: BundleConfig, name: str, workflow: str, entry: ActiveWorkflow, profile: HardwareProfile
-) -> None:
+def check_config(config: BundleConfig, name: str, workflow: str, task: Task, profile: HardwareProfile) -> None:
     """Refuse a bundle that says of itself something else than the manifest says of it.
 
     Raises:
         IntegrityError: workflow, profile, task or ISA differ.
     """
     found = (config.workflow, config.profile, config.task, config.isa)
-    expected = (workflow, profile.name, entry.task, profile.isa)
+    expected = (workflow, profile.name, task, profile.isa)
     for field, said, due in zip(("workflow", "profile", "task", "isa"), found, expected, strict=True):
         if said != due:
             raise IntegrityError(f"bundle {name}: bundle.json: {field} is {said}, the manifest says {due}")

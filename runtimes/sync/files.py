@@ -65,8 +65,12 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def only_one(lock: Path) -> Iterator[None]:
+def only_one(lock: Path, what: str = "sync") -> Iterator[None]:
     """Hold the state folder for one process; the kernel lets go when that process dies.
+
+    Args:
+        lock: the lock file.
+        what: what is done once at a time, for the message.
 
     Raises:
         StorageError: another process holds it.
@@ -75,5 +79,5 @@ def only_one(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise StorageError(f"{lock}: another sync of this site is running; wait for it to end") from exc
+            raise StorageError(f"{lock}: another {what} of this site is running; wait for it to end") from exc
         yield

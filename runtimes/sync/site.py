@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from fleet_manifests.errors import LadingError, RefusedError, UsageError
 from fleet_manifests.wire import Digest, Name, Wire, digest_of, dump, parse
+from runtimes.device import ensure_key
 from runtimes.sync.active import VERSIONS
 from runtimes.sync.files import only_one, write_file
 from runtimes.sync.seam import storing, trusting
@@ -47,7 +48,8 @@ def enroll(
 ) -> Enrolment:
     """Make a folder the state of a site. Nothing is asked of the network.
 
-    Again with another `pack_key` it replaces the key; everything else must stay what it was.
+    It makes the device's own key, once. Again with another `pack_key` it replaces that key; everything else must
+    stay what it was.
 
     Args:
         state: the folder, made with mode 0700; everything of the site lives in it.
@@ -73,6 +75,7 @@ def enroll(
             known = _same(state, wanted) if (state / SITE_FILE).exists() else None
             if key is not None:
                 write_file(state / PACK_KEY_FILE, key, private=True)
+            ensure_key(state)
             if known is not None:
                 return known
             for folder in (Path(METADATA), BLOBS, Path(VERSIONS)):

@@ -88,7 +88,7 @@ def stage(
     for workflow, entry in record.workflows.items():
         folder = _verified(staging / entry.folder, bundles[workflow], blobs, key, entry.name)
         config = parse(BundleConfig, (folder / BUNDLE_FILE).read_bytes(), where=f"{entry.name}/{BUNDLE_FILE}")
-        check_config(config, entry.name, workflow, entry, profile)
+        check_config(config, entry.name, workflow, entry.task, profile)
         trial = None
         if entry.pack is not None:
             place = _verified(staging / entry.pack.folder, packs[workflow], blobs, key, entry.pack.name)

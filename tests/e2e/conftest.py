@@ -71,7 +71,7 @@ class Line:
     def __call__(self, program: str, *words: str, **variables: str) -> Done:
         done = subprocess.run(
             [*CUT, sys.executable, "-m", PROGRAMS.get(program, program), *words],
-            env={**self.environment, **variables}, capture_output=True, text=True, timeout=600, cwd=self.project.parent,
+            env={**self.environment, **variables}, capture_output=True, text=True, timeout=1200, cwd=self.project.parent,
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
 

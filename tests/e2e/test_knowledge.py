@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 WORKFLOW = "sop_assistant"
 SITE, PROFILE, SITE_CLASS = "dc-north", "edge-this-machine", "warehouse"
 NAME = f"{WORKFLOW}--{PROFILE}--{SITE_CLASS}"

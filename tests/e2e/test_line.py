@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 WORKFLOW = "exception_triage"
 BUILT = ("central-x86", "edge-arm64", "edge-this-machine")
 
@@ -35,7 +35,8 @@ def test_build_reports_every_build(built: Any) -> None:
         metrics = {metric["name"]: metric for metric in one["metrics"]}
         assert metrics["macro_f1"]["n"] > 100
         assert Path(one["paths"]["bundle"], "bundle.json").is_file()
-        assert "<html" in Path(one["paths"]["accuracy_report"]).read_text()
+        assert json.loads(Path(one["paths"]["accuracy_report"]).read_text())["kind"] == "accuracy"
+        assert one["bundle"] in Path(one["paths"]["page"]).read_text()
 
 
 def test_building_again_does_nothing_again(built: Any) -> None:

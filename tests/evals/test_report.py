@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,12 +15,19 @@ from evals import plots, report
 from evals.accuracy import AccuracyPolicy, measure
 from evals.calibration import reliability
 from evals.evaluate import evaluate
+from evals.markdown import evaluation_markdown, markdown, table
+from evals.pareto import Candidate
+from evals.report import Setting
+from evals.risk import curve
 from evals.rows import Row
+from evals.tables import Cell, Table
 from fleet_manifests import (
     AccuracyReport,
+    Comparison,
     Confusion,
     Gate,
     HardwareProfile,
+    KnowledgeReport,
     LatencyObjective,
     LatencyReport,
     Machine,
@@ -42,11 +51,12 @@ def accuracy(case: Any, profile: HardwareProfile, machine: Machine) -> AccuracyR
         made.corpus,
         profile=profile,
         bundle_digest=DIGEST,
-        references={"unquantized": made.ours, "tfidf_svm": made.ours},
+        references={"unquantized": made.truth[:150] + made.ours[150:], "tfidf_svm": made.ours},
         policy=AccuracyPolicy(floor=0.8, margin=0.05, resamples=100),
         taken=TAKEN,
         engine=made.engine,
         machine=machine,
+        on_disturbed=["late"] * len(made.truth),
     )
 
 
@@ -85,12 +95,6 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def drawn(
-    found: AccuracyReport | LatencyReport, profile: HardwareProfile, threshold: float | None = None
-) -> tuple[AccuracyReport | LatencyReport, dict[str, bytes]]:
-    return found, report.pictures(found, profile, defer_threshold=threshold)
-
-
 def size(png: bytes) -> tuple[int, int]:
     from PIL import Image
 
@@ -101,71 +105,178 @@ def size(png: bytes) -> tuple[int, int]:
         return image.size
 
 
+@pytest.fixture
+def setting(profile: HardwareProfile, accuracy: AccuracyReport) -> Setting:
+    candidates = (
+        Candidate("edge-test, int8", 0.9, 23.6, 5.0, low=0.85, high=0.93, chosen=True),
+        Candidate("fp16", 0.91, 45.0, split="validation"),
+    )
+    texts = {flip.item: f"text of {flip.item}" for flip in accuracy.flips}
+    return Setting(profile, 0.6, {"recipe": "int8"}, candidates, texts)
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"<h2>(.*?)</h2>", text)
+
+
 def test_the_page_is_one_file_that_fetches_nothing(
-    accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile
+    accuracy: AccuracyReport, latency: LatencyReport, setting: Setting
 ) -> None:
-    page = Page(report.html([drawn(accuracy, profile, 0.6), drawn(latency, profile)], profile))
+    text = report.html([accuracy, latency], setting)
+    page = Page(text)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 3
+    assert len(images) == 6
     assert all((image["src"] or "").startswith("data:image/png;base64,") and image["alt"] for image in images)
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
+    assert not {"script", "iframe", "object", "form", "a"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+        assert not [name for name in attributes if name.startswith("on")]
+    assert not re.search(r"url\(|@import|https?:", text)
+
+
+def test_the_page_has_everything_in_the_order_of_the_questions(
+    accuracy: AccuracyReport, latency: LatencyReport, setting: Setting
+) -> None:
+    text = report.html([accuracy, latency], setting)
+    assert headings(text) == [
+        "Gates", "Plots", "Against other models", "Classes and slices", "Flips", "Robustness", "Out of scope", "Metrics",
+    ]  # fmt: skip
+    first = accuracy.flips[0]
+    for part in (DIGEST, "int8", "margin of 0.050", f"text of {first.item}", first.truth, "2026-01-02 00:00 UTC"):
+        assert part in text
 
 
 def test_the_page_says_the_verdict_first_and_escapes_what_it_shows(
-    accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile
+    accuracy: AccuracyReport, latency: LatencyReport, setting: Setting
 ) -> None:
-    text = report.html([drawn(accuracy, profile), drawn(latency, profile)], profile)
+    text = report.html([accuracy, latency], setting)
     words = [word.strip() for word in Page(text).words if word.strip()]
     assert "triage for edge-test: fail" in words
+    assert words.index("✗ Must not ship") < words.index("Gates")
     assert any("<script>alert(1)</script>" in word for word in words), "shown as text"
     assert "<script>" not in text
 
 
-def test_a_page_of_one_report(accuracy: AccuracyReport, profile: HardwareProfile) -> None:
-    text = report.html([drawn(accuracy, profile)], profile)
-    assert f"all {len(accuracy.gates)} gates pass" in text and "Latency and memory" not in text
+@pytest.mark.parametrize(
+    ("verdict", "lead"),
+    [(Verdict.PASS, "✓ May ship"), (Verdict.FAIL, "✗ Must not ship"), (Verdict.INCONCLUSIVE, "? Not decided yet")],
+)
+def test_a_page_for_each_verdict(latency: LatencyReport, setting: Setting, verdict: Verdict, lead: str) -> None:
+    gate = Gate(name="latency", verdict=verdict, reason="as measured")
+    one = latency.model_copy(update={"verdict": verdict, "gates": (gate,)})
+    text = report.html([one], setting)
+    assert lead in text
+    assert f'<div class="verdict {verdict.value}">' in text
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<img src=x onerror=alert(1)>", "</td></table><script>x()</script>", "{{ 7 * 7 }}", "a|b`c"]
+)
+def test_hostile_texts_stay_texts(accuracy: AccuracyReport, setting: Setting, hostile: str) -> None:
+    flips = tuple(flip.model_copy(update={"truth": hostile}) for flip in accuracy.flips)
+    some = tuple(one.model_copy(update={"name": f"label={hostile}"}) for one in accuracy.slices)
+    nasty = accuracy.model_copy(update={"flips": flips, "slices": some})
+    texts = replace(setting, texts={flip.item: hostile for flip in flips}, facts={hostile: hostile})
+    text = report.html([nasty], texts)
+    page = Page(text)
+    assert hostile in "".join(page.words)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert all("onerror" not in attributes for _, attributes in page.tags)
+    for line in markdown(nasty, texts).splitlines():
+        if line.startswith("|"):
+            assert "<" not in line.replace("\\<", "") and line.endswith("|")
+
+
+def test_a_page_of_what_there_is(accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile) -> None:
+    bare = AccuracyReport(**{
+        name: getattr(accuracy, name)
+        for name in ("workflow", "profile", "bundle", "taken", "measurement", "machine", "metrics", "gates", "verdict", "split")
+    })  # fmt: skip
+    text = report.html([bare], Setting(profile))
+    assert headings(text) == ["Gates", "Metrics"]
+    assert f"Accuracy: {accuracy.verdict.value}" in text
+    assert "Latency and memory" not in text
+    untimed = latency.model_copy(update={"samples_ms": (), "metrics": ()})
+    assert "<img" not in report.html([untimed], Setting(profile))
+    assert headings(report.html([bare, untimed], Setting(profile))) == ["Gates", "Metrics"]
+
+
+def test_who_measured_and_how_is_said(latency: LatencyReport, profile: HardwareProfile) -> None:
+    text = report.html([latency], Setting(profile))
+    assert "our own loop, 700 queries, one at a time on 1 core" in text
+    afar = latency.model_copy(
+        update={"site": "north", "receipt": DIGEST, "loadgen": "5.1", "memory_held": "cgroup", "cores": 2}
+    )
+    text = report.html([afar], Setting(profile))
+    assert "measured on hardware of the profile at site north" in text
+    assert "MLPerf LoadGen 5.1, 700 queries, one at a time on 2 cores, memory held by cgroup" in text
+    assert f"{DIGEST}, signed by the device of north" in text
+
+
+def test_the_same_reports_give_the_same_bytes(
+    accuracy: AccuracyReport, latency: LatencyReport, setting: Setting
+) -> None:
+    assert report.html([accuracy, latency], setting) == report.html([accuracy, latency], setting)
+
+
+def test_a_page_of_a_knowledge_pack(accuracy: AccuracyReport, profile: HardwareProfile) -> None:
+    fields = accuracy.model_dump(exclude={"kind", "confusion", "flips", "robustness"})
+    pack = KnowledgeReport(**fields, site_class="warehouse", retriever=DIGEST, lost=("q-17",))
+    text = report.html([pack], Setting(profile))
+    assert "triage for edge-test at warehouse sites" in text
+    assert "1 questions whose passages are gone: q-17" in text
+    assert "questions that should not be answered" in text
 
 
 def test_a_page_needs_reports_about_one_bundle(
     accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile
 ) -> None:
     other = latency.model_copy(update={"bundle": "sha256:" + "cd" * 32})
-    for reports in ([], [(accuracy, {}), (other, {})]):
+    for reports in ([], [accuracy, other]):
         with pytest.raises(UsageError, match="the same bundle"):
-            report.html(reports, profile)
+            report.html(reports, Setting(profile))
+
+
+def test_the_threshold_lies_on_the_curve(accuracy: AccuracyReport) -> None:
+    reached = report._reached(accuracy)
+    assert reached is not None
+    share, precision = reached
+    assert share == pytest.approx(accuracy.metric("coverage").value)
+    nearest = min(accuracy.risk, key=lambda point: abs(point.coverage - share))
+    assert nearest.precision == pytest.approx(precision.value, abs=0.02)
 
 
 def test_markdown_says_the_verdict_and_has_whole_tables(accuracy: AccuracyReport, latency: LatencyReport) -> None:
     for found in (accuracy, latency):
-        text = report.markdown(found)
+        text = markdown(found)
         assert text.startswith(f"**{found.verdict.value}**")
         for line in text.splitlines():
             assert not line.startswith("|") or line.endswith("|")
-    assert "macro\\_f1" in report.markdown(accuracy) and "8.12 ms" in report.markdown(latency)
+    text = markdown(accuracy)
+    assert "macro\\_f1" in text and "8.12 ms" in markdown(latency)
+    for part in ("### Flips", "### Robustness", "### Out of scope", "**Against the unquantized model**"):
+        assert part in text
+
+
+def test_a_long_table_says_what_it_leaves_out() -> None:
+    rows = tuple((Cell(f"row {place}"),) for place in range(50))
+    text = table(Table("many", ("name",), rows), rows=40)
+    assert "row 39" in text and "row 40" not in text
+    assert text.endswith("and 10 more rows, on the page")
+    assert table(Table("few", ("name",), rows[:40]), rows=40).endswith("| row 39 |")
 
 
 def test_a_cell_cannot_break_its_table(latency: LatencyReport) -> None:
-    line = next(line for line in report.markdown(latency).splitlines() if "too slow" in line and line.startswith("|"))
+    line = next(line for line in markdown(latency).splitlines() if "too slow" in line and line.startswith("|"))
     assert line.replace("\\|", "").count("|") == 4 and "\\<script\\>" in line
-
-
-def test_the_sentence_names_the_worst() -> None:
-    gates = [
-        Gate(name="a", verdict=Verdict.PASS, reason="fine"),
-        Gate(name="b", verdict=Verdict.INCONCLUSIVE, reason="unsure"),
-        Gate(name="c", verdict=Verdict.FAIL, reason="bad"),
-        Gate(name="d", verdict=Verdict.FAIL, reason="worse"),
-    ]
-    assert report.sentence(gates) == "c: bad (and 1 more)"
-    assert report.sentence(gates[:2]) == "b: unsure"
-    assert report.sentence(gates[:1]) == "all 1 gates pass"
 
 
 def test_an_evaluation_as_markdown(case: Any) -> None:
     made = case(n=50, wrong=0.2)
     rows = [Row(f"note {place}", label, place + 1) for place, label in enumerate(made.truth)]
     rows += [Row("weather", None, 90), Row("gone", "stolen", 91), Row("x" * 30_000, "late", 92)]
-    text = report.evaluation_markdown(evaluate(Path("unused"), rows, engine=made.engine))
+    text = evaluation_markdown(evaluate(Path("unused"), rows, engine=made.engine))
     for part in ("50 rows scored", "stolen (1)", "lines 92", "1 rows, 100.0% deferred", "Worst mistakes", "accuracy"):
         assert part in text
 
@@ -196,3 +307,21 @@ def test_a_reliability_diagram() -> None:
     confidence = rng.random(500)
     assert size(plots.reliability_diagram(reliability(confidence, rng.random(500) < confidence), 0.4))[1] > 400
     assert size(plots.reliability_diagram(()))[0] > 400
+
+
+@pytest.mark.parametrize("n", [1, 2, 500])
+def test_a_coverage_precision_curve(n: int) -> None:
+    rng = np.random.default_rng(3)
+    risk = curve(rng.random(n), rng.random(n) < 0.8)
+    reached = (0.5, Metric(name="precision_answered", value=0.9, n=n, low=0.85, high=0.95))
+    assert size(plots.coverage_precision(risk, target=0.95, reached=reached))[0] > 500
+    assert size(plots.coverage_precision(risk))[0] > 500
+
+
+def test_differences_of_one_and_of_many() -> None:
+    one = Comparison(
+        against="unquantized", metric="macro_f1", ours=0.9, theirs=0.9, difference=0.0, low=-0.01, high=0.01,
+        n=100, lost=1, gained=1, margin=0.02,
+    )  # fmt: skip
+    many = [one, *(one.model_copy(update={"against": f"baseline {place}", "margin": None}) for place in range(8))]
+    assert size(plots.differences(many))[1] > size(plots.differences([one]))[1]

@@ -46,6 +46,12 @@ sites:
 }
 
 
+@pytest.fixture(scope="session")
+def project_files() -> dict[str, str]:
+    """The files of the small valid project."""
+    return FILES
+
+
 @pytest.fixture
 def project_folder(tmp_path: Path) -> Callable[..., Path]:
     """Writes a small valid project; keyword arguments replace, `old=new`, text in a file."""

@@ -26,11 +26,14 @@ GRAPH = {
     "bundle": ("release", {"edge|triage"}, ["quantized_model"]),
     "accuracy_report": ("evidence", {"edge|triage"}, ["baselines", "bundle"]),
     "latency_report": ("evidence", {"edge|triage"}, ["bundle"]),
+    "emulated_accuracy_report": ("evidence", {"edge|triage"}, ["accuracy_report", "baselines", "bundle"]),
+    "build_report": ("evidence", {"edge|triage"}, ["accuracy_report", "latency_report"]),
+    "device_receipts": ("evidence", None, ["baselines", "bundle", "corpus"]),
     "fleet_manifest": ("release", {"candidates", "canary", "stable"}, ["accuracy_report", "latency_report"]),
 }
 CHECKS = {
     ("corpus", "leakage"), ("onnx_model", "parity"), ("bundle", "signature"), ("accuracy_report", "accuracy_gate"),
-    ("latency_report", "latency_gate"), ("fleet_manifest", "pullable"),
+    ("latency_report", "latency_gate"), ("emulated_accuracy_report", "emulated_accuracy_gate"), ("fleet_manifest", "pullable"),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fleet_manifests import ConfigError, UsageError
-from pipelines.cli.runs import BUILDS, MODELS, Run, locked, plan
+from pipelines.cli.runs import BUILDS, MODELS, PAGES, Run, locked, plan
 from pipelines.project.load import find_project, load_project
 
 pytestmark = pytest.mark.unit
@@ -115,6 +115,8 @@ def test_plan_shares_models_between_profiles(project_folder: Write) -> None:
         Run(MODELS, workflow="triage"),
         Run(BUILDS, workflow="triage", profile="edge"),
         Run(BUILDS, workflow="triage", profile="second"),
+        Run(PAGES, workflow="triage", profile="edge"),
+        Run(PAGES, workflow="triage", profile="second"),
         Run(("fleet_manifest",), channel="candidates"),
     ]
     assert Run(BUILDS, workflow="triage", profile="edge") not in plan(project, profiles=["second"])

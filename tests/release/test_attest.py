@@ -44,6 +44,21 @@ def test_a_report_survives_the_envelope(builder: Any, keys: Keys, kind: str, ver
     assert verify_evidence(envelope, keys["builder"].public_pem, BUNDLE) == report
 
 
+def test_evidence_of_an_older_version_with_fewer_fields_still_holds(builder: Any, keys: Keys) -> None:
+    report = builder.report("accuracy", BUNDLE)
+
+    def older(statement: dict[str, Any]) -> None:
+        enclosed = statement["predicate"]["configuration"][0]
+        fields = json.loads(base64.b64decode(enclosed["content"]))
+        assert fields.pop("slices") == []
+        raw = json.dumps(fields).encode()
+        enclosed["content"] = base64.b64encode(raw).decode()
+        enclosed["digest"] = {"sha256": digest_of(raw).removeprefix("sha256:")}
+
+    envelope = resign(attest(report, keys["builder"]), keys["builder"], older)
+    assert verify_evidence(envelope, keys["builder"].public_pem, BUNDLE) == report
+
+
 @pytest.mark.parametrize(
     ("verdict", "result", "tests"),
     [(Verdict.PASS, "PASSED", "passedTests"), (Verdict.INCONCLUSIVE, "WARNED", "warnedTests"),

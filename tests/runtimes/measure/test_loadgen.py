@@ -23,14 +23,13 @@ def ask(_: str) -> None:
 
 @pytest.mark.parametrize("percentile", [50, 90, 99])
 def test_our_arithmetic_is_loadgens(percentile: int) -> None:
-    """LoadGen's early-stopping estimate of a run is the latency at our rank, but for what its own clock adds."""
+    """Of as many queries, LoadGen leaves as many above its early-stopping estimate as we do."""
     found = loadgen.single_stream(ask, TEXTS, percentile=percentile, queries=QUERIES[percentile] + 137, most=5000, ms=1)
     n = len(found.latencies_ms)
     rank = upper_rank(n, percentile)
     assert n >= QUERIES[percentile] + 137 and rank is not None and found.valid
-    ranked = sorted(found.latencies_ms)
-    assert found.estimate_ms == pytest.approx(ranked[rank], rel=0.05, abs=0.15)
-    assert found.percentile_ms == pytest.approx(ranked[min(n * percentile // 100, n - 1)], rel=0.05, abs=0.15)
+    assert found.discarded == n - 1 - rank
+    assert found.estimate_ms is not None and found.estimate_ms >= found.percentile_ms > 0
 
 
 @pytest.mark.parametrize(("percentile", "queries"), [(90, 64), (99, 662)])
@@ -43,8 +42,9 @@ def test_loadgen_needs_the_queries_that_mlperf_names(percentile: int, queries: i
 
 
 def test_a_run_lasts_as_long_as_it_should_and_is_cut_at_its_most() -> None:
-    found = loadgen.single_stream(ask, TEXTS, percentile=50, queries=11, most=100_000, ms=200)
-    assert sum(found.latencies_ms) >= 100
+    begun = time.perf_counter()
+    loadgen.single_stream(ask, TEXTS, percentile=50, queries=11, most=100_000, ms=200)
+    assert time.perf_counter() - begun >= 0.2
     cut = loadgen.single_stream(ask, TEXTS, percentile=50, queries=11, most=50, ms=10_000)
     assert len(cut.latencies_ms) == 50 and not cut.valid
 
@@ -72,9 +72,10 @@ def test_offline_counts_samples_a_second() -> None:
         asked.append(text)
         ask(text)
 
+    begun = time.perf_counter()
     found = loadgen.offline(query, TEXTS, samples=500)
     assert len(asked) >= 500
-    assert 500 < found < 5000
+    assert found >= len(asked) / (time.perf_counter() - begun), "LoadGen's clock stands while it makes ready"
 
 
 def test_an_error_of_the_engine_comes_out() -> None:

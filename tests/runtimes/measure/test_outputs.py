@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +69,29 @@ def saved(**arrays: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+def compressed(**arrays: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def boasting() -> bytes:
+    """An array that says it is far larger than memory."""
+    stream, header = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2, 10**15)})
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("test.npy", header.getvalue())
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
         (b"", "expected arrays of outputs"),
         (b"PK\x03\x04 not really", "expected arrays of outputs"),
         (saved(test=np.array([{"a": 1}], dtype=object), oos_test=rows(1)), "expected arrays of outputs"),
+        (compressed(test=np.zeros((2, 100_000), np.float32), oos_test=rows(1)), "found compressed ones"),
+        (boasting(), "expected arrays of outputs"),
         (pack({"test": rows()}), r"expected the splits \['oos_test', 'test'\], found \['test'\]"),
         (pack({"test": rows(), "oos_test": rows(1), "more": rows()}), "expected the splits"),
         (pack({"test": rows(3), "oos_test": rows(1)}), r"test: expected float32 of shape \(2, width\)"),

@@ -1,0 +1,79 @@
+"""What a site believes: fresh metadata, its own assignment, and the manifest of one channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fleet_manifests.assignment import Assignment
+from fleet_manifests.manifest import FleetManifest
+from fleet_manifests.wire import parse
+from runtimes.sync.active import Active
+from runtimes.sync.floor import load_floor, save_floor
+from runtimes.sync.plan import check_assignment, check_manifest
+from runtimes.sync.site import METADATA, Enrolment, load_root
+from runtimes.sync.sources import Source
+from runtimes.sync.trust import SignedDocuments
+
+BUILDER_KEY = "trust/builder.pub"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The documents that a site acts on."""
+
+    assignment: Assignment
+    manifest: FleetManifest
+    digest: str
+    """Digest of the manifest."""
+
+
+def signed_documents(state: Path, enrolment: Enrolment, source: Source, now: datetime) -> SignedDocuments:
+    """The client of a site's signed documents, not refreshed yet.
+
+    Raises:
+        UsageError: the root of trust was lost.
+        IntegrityError, UnreachableError, OSError: as `SignedDocuments`.
+    """
+    root = load_root(state, enrolment)
+    return SignedDocuments(state / METADATA, source, root=root, now=now)
+
+
+def accept(
+    state: Path,
+    enrolment: Enrolment,
+    documents: SignedDocuments,
+    *,
+    now: datetime,
+    running: Active | None,
+    channel: str | None = None,
+) -> Accepted:
+    """The assignment, and the manifest of a channel. What they were is never gone below again.
+
+    Args:
+        state: the site's state folder.
+        enrolment: who the site is.
+        documents: refreshed.
+        now: the present moment.
+        running: the sound version that runs now.
+        channel: `candidates`, to measure; None: the one that the assignment names.
+
+    Raises:
+        IntegrityError: a document is for somebody else, has expired, or is older than one accepted before.
+        RefusedError: it is not published.
+    """
+    floor = load_floor(state, running)
+    name = f"sites/{enrolment.site}.json"
+    raw, _ = documents.document(name)
+    assignment = parse(Assignment, raw, where=name)
+    check_assignment(assignment, site=enrolment.site, kind=enrolment.kind)
+    floor.check_assignment(assignment)
+    wanted = channel or assignment.channel
+    name = f"{wanted}/manifest.json"
+    raw, digest = documents.document(name)
+    manifest = parse(FleetManifest, raw, where=name)
+    check_manifest(manifest, wanted, now)
+    floor.check_manifest(manifest, digest)
+    save_floor(state, floor.raised(now, assignment, manifest, digest))
+    return Accepted(assignment, manifest, digest)
