@@ -160,7 +160,7 @@ def _require_outcome(outcome: Outcome, config: BundleConfig, profile: HardwarePr
         if outcome.failure not in FAILED_GATES:
             raise IntegrityError(f"latency outcome: nothing was measured: {outcome.message}")
         return
-    expected = min(profile.latency.tokens, config.max_tokens)
+    expected = config.length_of(profile.latency.tokens)
     if outcome.tokens != expected:
         raise IntegrityError(f"latency outcome: tokens: expected {expected}, found {outcome.tokens}; measure again")
     for name in ("objective_ms", "workload_ms"):

@@ -27,6 +27,8 @@ FILEPATH = "org.cncf.model.filepath"
 BUNDLE_FILE = "bundle.json"
 NEIGHBOURS = "neighbours.npy"
 WORD_EMBEDDINGS = "word_embeddings.bin"
+TRANSFORMER = "transformer"
+CLASSICAL = "classical"
 
 
 def is_bundle_path(path: str) -> bool:
@@ -171,6 +173,9 @@ class BundleConfig(Wire):
     profile: Name
     isa: IsaClass
     recipe: Name
+    kind: Name = TRANSFORMER
+    """What the model is: `transformer`, or `classical` (TF-IDF and a linear model). For people and for the factory: a
+    site runs every kind alike, so a later kind breaks no older site."""
     model: str = "model.onnx"
     tokenizer: str = "tokenizer.json"
     word_embeddings: WordEmbeddings | None = None
@@ -178,6 +183,10 @@ class BundleConfig(Wire):
     neighbours: str | None = None
     """File of logits, float16 [rows, classes] of length 1, that the score `neighbours` compares with."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
+    """Tokens of this model that are read of a text; those of a classical model are characters."""
+    tokens_per_piece: Annotated[int, Field(ge=1, le=64)] = 1
+    """Tokens of this model for one word piece. Latency objectives are in word pieces, so that a model that reads
+    characters is measured on as long a text as one that reads word pieces."""
     max_characters: Annotated[int, Field(ge=1)] = 20_000
     labels: tuple[str, ...] = ()
     """Classes of a classifier, in the order of its scores."""
@@ -186,6 +195,8 @@ class BundleConfig(Wire):
     calibration: Calibration = Calibration()
     session: SessionConfig = SessionConfig()
     base: BaseRef
+    """The workflow's pinned base. A classical model has nothing of it (`kind` says so); the field stays because
+    sites of the first release require it."""
     data_card: Digest
     """Digest of the data card of the corpus that the model was trained on."""
     data_card_file: str = "data_card.json"
@@ -194,6 +205,15 @@ class BundleConfig(Wire):
     smoke: tuple[SmokeCase, ...] = ()
     similar: tuple[SimilarityCase, ...] = ()
     """Smoke cases of a retriever."""
+
+    @property
+    def built_on(self) -> BaseRef | None:
+        """The base that the weights come from; None: they come from the corpus alone."""
+        return None if self.kind == CLASSICAL else self.base
+
+    def length_of(self, pieces: int) -> int:
+        """Tokens that this model reads of a text of that many word pieces."""
+        return min(pieces * self.tokens_per_piece, self.max_tokens)
 
     @property
     def files(self) -> tuple[str, ...]:

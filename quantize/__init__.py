@@ -6,10 +6,12 @@
     >>> result.require().recipe
     'int8'
 
+A classical model is exported by `export_classical` and has one recipe, as it is.
 `build` applies a recipe (`apply`) to the exported folder and `evaluate` measures the
 result; both are arguments, so this package knows neither the training nor the evaluation.
 """
 
+from quantize.classical import export_classical
 from quantize.export import ExportResult, Parity, export_onnx
 from quantize.recipes import RECIPES, BuildRecord, Recipe, apply, candidates, recipe_named
 from quantize.search import Score, SearchResult, Trial, search
@@ -25,6 +27,7 @@ __all__ = [
     "Trial",
     "apply",
     "candidates",
+    "export_classical",
     "export_onnx",
     "recipe_named",
     "search",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import DataError, RefusedError, sha256_of
+from fleet_manifests.bundle import CLASSICAL, TRANSFORMER
 from quantize.staging import copy_present, staged
 
 if TYPE_CHECKING:
@@ -99,13 +100,13 @@ def export_onnx(
     if not (merged / TOKENIZER).is_file():
         raise DataError(f"{merged}: no {TOKENIZER}; merge the adapter again")
     output = output_of(merged)
-    inputs = _tokenize(merged / TOKENIZER, texts, max_tokens)
+    inputs = tokenize(merged / TOKENIZER, texts, max_tokens)
     module = load(merged).eval()
     with staged(out) as stage:
         _export(module, stage / MODEL, output)
         try:
             parity = _compare(module, stage / MODEL, inputs, tolerance, output)
-        except _run_errors() as exc:
+        except run_errors() as exc:
             raise DataError(
                 f"{merged}: the model cannot be run on the given texts: {exc}; does it read {max_tokens} tokens?"
             ) from exc
@@ -114,6 +115,22 @@ def export_onnx(
         known = {name: value for name, value in asdict(parity).items() if value is not None}
         (stage / "parity.json").write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
     return ExportResult(out, sha256_of(out / MODEL), (out / MODEL).stat().st_size, parity)
+
+
+def kind_of(folder: Path) -> str:
+    """What the model of a folder is, `transformer` or `classical`: the former where `arguments.json` does not say.
+
+    Raises:
+        DataError: it names another kind.
+    """
+    path = folder / ARGUMENTS
+    try:
+        kind = json.loads(path.read_bytes()).get("kind", TRANSFORMER) if path.is_file() else TRANSFORMER
+    except (ValueError, AttributeError) as exc:
+        raise DataError(f"{path}: a model's arguments expected: {exc}; make the model again") from exc
+    if kind not in (TRANSFORMER, CLASSICAL):
+        raise DataError(f"{path}: kind: {TRANSFORMER} or {CLASSICAL} expected, found {kind!r}; make the model again")
+    return str(kind)
 
 
 def output_of(folder: Path) -> str:
@@ -193,7 +210,7 @@ def _onnx_config(config: Any, output: str) -> Any:
     return Pooled(config, task="text-classification")
 
 
-def _tokenize(path: Path, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+def tokenize(path: Path, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
     """Token ids of each text, unpadded.
 
     Raises:
@@ -259,7 +276,7 @@ def _padded(rows: Sequence[Sequence[int]], width: int) -> tuple[np.ndarray, np.n
     return ids, mask
 
 
-def _run_errors() -> tuple[type[Exception], ...]:
+def run_errors() -> tuple[type[Exception], ...]:
     """What torch and ONNX Runtime raise on an input; the latter's exceptions have no common root below Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

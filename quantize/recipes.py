@@ -33,6 +33,7 @@ from fleet_manifests import (
     WordEmbeddings,
     sha256_of,
 )
+from fleet_manifests.bundle import CLASSICAL, TRANSFORMER
 from quantize.export import COMPANIONS, MODEL
 from quantize.split import split_word_embeddings
 from quantize.staging import copy_present, staged
@@ -103,7 +104,20 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         )
     }
 )
-"""Every recipe by name, cheapest at run time first."""
+"""Every recipe that a profile may name, cheapest at run time first."""
+AS_IS = Recipe(
+    "as-is",
+    "a classical model as it was exported; it has nothing to quantize",
+    ANY,
+    int8=False,
+    session=SessionConfig(),
+)
+"""The one recipe of a classical model, whatever the profile allows: its arithmetic is float32 on every ISA."""
+
+
+def session_of(name: str, profile: HardwareProfile) -> SessionConfig:
+    """The session options of a build by the recipe of that name, on the cores of a profile."""
+    return (AS_IS if name == AS_IS.name else RECIPES[name]).session_for(profile)
 
 
 def recipe_named(name: str, isa: IsaClass) -> Recipe:
@@ -115,22 +129,32 @@ def recipe_named(name: str, isa: IsaClass) -> Recipe:
     """
     if name not in RECIPES:
         raise UsageError(f"recipe {name!r} is unknown; there are {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
+    return _legal(RECIPES[name], isa)
+
+
+def _legal(recipe: Recipe, isa: IsaClass) -> Recipe:
+    """A recipe that is legal for an ISA class.
+
+    Raises:
+        RefusedError: it is not.
+    """
     if isa not in recipe.isa:
         legal = ", ".join(other.name for other in RECIPES.values() if isa in other.isa) or "none"
         hint = "resolve the profile first" if isa is IsaClass.HOST else f"legal there: {legal}"
-        raise RefusedError(f"recipe {name} is not legal for isa {isa.value}; {hint}")
+        raise RefusedError(f"recipe {recipe.name} is not legal for isa {isa.value}; {hint}")
     return recipe
 
 
-def candidates(profile: HardwareProfile) -> tuple[Recipe, ...]:
-    """The recipes that a profile allows, in its order (cheapest first).
+def candidates(profile: HardwareProfile, kind: str = TRANSFORMER) -> tuple[Recipe, ...]:
+    """The recipes that a profile allows, in its order (cheapest first); of a classical model the only one.
 
     Raises:
         UsageError: the profile names a recipe that does not exist.
         RefusedError: a recipe is not legal for the profile's ISA, or the ISA is still `host`.
     """
     try:
+        if kind == CLASSICAL:
+            return (_legal(AS_IS, profile.isa),)
         return tuple(recipe_named(name, profile.isa) for name in profile.recipes)
     except (UsageError, RefusedError) as exc:
         raise type(exc)(f"profile {profile.name}: recipes: {exc}") from exc

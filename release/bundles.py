@@ -66,12 +66,12 @@ def _require_named(files: Mapping[str, Path], config: BundleConfig) -> None:
 
 def _about(name: str, config: BundleConfig) -> dict[str, Any]:
     """The ModelPack config: what the artifact is, for tools that do not know Lading."""
+    base = config.built_on
     return {
         "descriptor": {
             "name": config.workflow,
             "title": name,
-            "family": config.base.name,
-            "licenses": [config.base.licence],
+            **({"family": base.name, "licenses": [base.licence]} if base else {"family": config.kind}),
         },
         "config": {"format": PurePosixPath(config.model).suffix.removeprefix("."), "quantization": config.recipe},
     }

@@ -168,6 +168,7 @@ def _workflow(
             profile: HardwareProfile = one.candidate.profile
             earlier = builds.get(profile.name) if lasting else None
             builds[profile.name] = one.entry.model_copy(update={"reference": _reference(earlier, one.entry)})
+            bases.pop(profile.kind, None)  # that of the build before; a classical model has none
             if one.base is not None:
                 bases[profile.kind] = one.base
     return entry.model_copy(update={"builds": dict(sorted(builds.items())), "bases": {**bases, **entry.bases}})

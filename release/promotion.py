@@ -150,7 +150,7 @@ def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
     blobs = blobs_of(candidate.folder, manifest, ref, evidence)
     if candidate.cases is not None and entry.cases is not None:
         blobs = (*blobs, (candidate.cases, entry.cases))
-    return Checked(candidate, tuple(gates), entry, config.base, blobs)
+    return Checked(candidate, tuple(gates), entry, config.built_on, blobs)
 
 
 def check_pack(candidate: PackCandidate, public_key: bytes, *, retriever: str) -> CheckedPack:

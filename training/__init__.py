@@ -8,8 +8,8 @@
 
 `bases` pins the pretrained model, `corpus` reads and refuses rows, `features` and `probe`
 give the frozen baseline that the tuning starts from (LP-FT), `finetune` learns the adapter,
-`merge` folds it into the weights, `baselines` fits what the result must beat, `tracking`
-records it in MLflow.
+`merge` folds it into the weights, `baselines` fits what the result must beat, `classical` a model
+without a base that may ship in its place, `tracking` records it in MLflow.
 
 A retriever learns from a `library` of passages and questions: `pairs` says what must find what,
 `negatives` what must not be found, `batches` and `contrast` are the learning, `retriever` the whole

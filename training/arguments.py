@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fleet_manifests import IntegrityError
 from training.files import read_json
 
+CandidateName = Literal["tuned", "classical"]
 ClassWeighting = Literal["none", "sqrt", "balanced"]
 ARGUMENTS = "arguments.json"
 
@@ -60,6 +61,9 @@ class TuneArguments(Arguments):
     """Peak learning rate of the head, which starts from a fitted logistic regression."""
     class_weighting: ClassWeighting = "sqrt"
     """Weight of a class in the loss: inverse frequency (balanced), its root, or one."""
+    candidates: Annotated[tuple[CandidateName, ...], Field(min_length=1, exclude=True)] = ("tuned", "classical")
+    """What may ship; the best on validation does. `tuned` is the frozen base with a light head where no epoch beats it.
+    Not written: it changes no weights."""
     probe_grid: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.03, 0.1, 0.3, 1.0)
     """Inverse regularisation strengths tried for the logistic regression; validation chooses."""
 
@@ -67,6 +71,8 @@ class TuneArguments(Arguments):
     def _consistent(self) -> Self:
         if len(set(self.probe_grid)) != len(self.probe_grid):
             raise ValueError("probe_grid names a strength twice")
+        if len(set(self.candidates)) != len(self.candidates):
+            raise ValueError("candidates names one twice")
         return self
 
 

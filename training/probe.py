@@ -78,7 +78,7 @@ def fit_probe(
     scale = LENGTH / float(np.linalg.norm(x, axis=1).mean())
     found = []
     for strength in sorted(grid):
-        weight, bias = _layer(_fit(scale * x, y, weights, strength))
+        weight, bias = layer(_fit(scale * x, y, weights, strength))
         probe = Probe((scale * weight).astype(np.float32), bias.astype(np.float32), strength, 0.0)
         found.append(replace(probe, macro_f1=macro_f1(validation[1], probe.predict(validation[0]))))
     return max(found, key=lambda probe: probe.macro_f1)
@@ -91,7 +91,7 @@ def _fit(x: Any, y: Sequence[int], weights: Sequence[float], strength: float) ->
     return LogisticRegression(C=strength, max_iter=1000, class_weight=dict(enumerate(weights))).fit(x, y)
 
 
-def _layer(model: Any) -> tuple[Any, Any]:
+def layer(model: Any) -> tuple[Any, Any]:
     """Weight and bias as one row per class; scikit-learn keeps one row only where there are two classes."""
     import numpy as np
 

@@ -17,7 +17,7 @@ data_classes: [public]
 corpus:
   files: {{{files}}}
   licences: [{licence}]
-{split}training: {{{training}}}
+{split}training: {{candidates: [tuned], {training}}}
 gates: {{metric: macro_f1, floor: 0.5, margin: 0.02, target_precision: {precision}}}
 placement: {{offline: full}}
 """

@@ -95,10 +95,11 @@ def builds(found: Sequence[Outcome]) -> RenderableType:
     rows = [(o.workflow, o.profile, o.recipe, o.verdict, *_figures(o)) for o in found]
     head = ["workflow", "profile", "recipe", "verdict", "metric", "p99 ms", "MB", "bundle"]
     reasons = [Text(f"{o.workflow} x {o.profile}: {reason}") for o in found for reason in o.reasons]
+    choices = [Text(f"{workflow}: {said}") for workflow, said in {o.workflow: o.choice for o in found}.items() if said]
     reasons += [Text(f"{o.workflow} x {o.profile}: emulated: {o.emulated}") for o in found if o.emulated]
     reasons += [Text(f"{o.workflow} x {o.profile}: page {o.paths['page']}") for o in found if "page" in o.paths]
     made = [pack for outcome in found for pack in outcome.packs]
-    return Group(table("builds", head, rows), *reasons, *([packs(made)] if made else []))
+    return Group(table("builds", head, rows), *choices, *reasons, *([packs(made)] if made else []))
 
 
 def _figures(outcome: Outcome) -> list[str]:

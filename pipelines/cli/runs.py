@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from fleet_manifests import LadingError, StorageError, UsageError
 from pipelines.project.load import Project
+from pipelines.steps.choice import candidates_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -26,7 +27,9 @@ QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 ENTRIES_TAG = "lading/entries"
 """Tag of a Dagster run: the digest of the store entries that it left or found."""
 
-MODELS = ("corpus", "baselines", "adapter", "merged_model", "onnx_model")
+MODELS = ("corpus", "baselines", "adapter", "merged_model", "chosen_model", "onnx_model")
+TUNING = ("adapter", "merged_model")
+"""Left out where the tuned model is no candidate."""
 BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
 PACKS = ("knowledge_pack",)
 EMULATED = ("emulated_accuracy_report",)
@@ -79,7 +82,7 @@ def plan(
     library = project.retrievers
     runs = [Run(("erp_tables",))] if project.sources else []
     runs += [Run(("sop_documents",))] if project.libraries else []
-    runs += [Run(MODELS, workflow=workflow) for workflow in chosen]
+    runs += [Run(_models(project, workflow), workflow=workflow) for workflow in chosen]
     runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in builds]
     runs += [Run(PACKS, workflow=workflow, profile=profile) for workflow, profile in builds if workflow in library]
     if emulate:
@@ -87,6 +90,12 @@ def plan(
         runs += [Run(EMULATED, workflow=name, profile=profile) for name, profile in builds if profile not in missing]
     runs += [Run(PAGES, workflow=workflow, profile=profile) for workflow, profile in builds]
     return [*runs, Run(("fleet_manifest",), channel="candidates")]
+
+
+def _models(project: Project, workflow: str) -> tuple[str, ...]:
+    """The assets that make the model of a workflow."""
+    tunes = "tuned" in candidates_of(project, workflow)
+    return tuple(name for name in MODELS if tunes or name not in TUNING)
 
 
 def not_emulated(project: Project, profiles: Sequence[str]) -> dict[str, str]:

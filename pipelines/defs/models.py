@@ -8,7 +8,7 @@ import dagster as dg
 from pipelines.defs import show
 from pipelines.defs.partitions import workflows
 from pipelines.project.load import Project
-from pipelines.steps import models
+from pipelines.steps import choice, models
 
 
 def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
@@ -33,23 +33,29 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """The base with the adapter merged into its weights."""
         return show.outcome(models.merged_model(project, context.partition_key))
 
-    @dg.asset(group_name="edge_builds", partitions_def=partitions, deps=[merged_model, "corpus"], kinds={"onnx"})
+    @dg.asset(group_name="models", partitions_def=partitions, deps=[merged_model, "corpus"], kinds={"scikitlearn"})
+    def chosen_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """Which candidate ships: tuned model, frozen base with a light head, or classical; the best on validation."""
+        entry = choice.chosen_model(project, context.partition_key)
+        return show.outcome(entry, **show.choice(entry.path))
+
+    @dg.asset(group_name="edge_builds", partitions_def=partitions, deps=[chosen_model, "corpus"], kinds={"onnx"})
     def onnx_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        """The merged model as ONNX."""
-        entry = models.onnx_model(project, context.partition_key)
+        """The chosen model as ONNX."""
+        entry = choice.onnx_model(project, context.partition_key)
         parity = json.loads((entry.path / "parity.json").read_text())
         return show.outcome(entry, parity=show.mapping(parity))
 
     @dg.asset_check(asset=onnx_model, partitions_def=partitions, blocking=True)
     def parity(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        """ONNX Runtime gives torch's logits on the workflow's own texts."""
+        """ONNX Runtime gives the logits of torch or scikit-learn on the workflow's own texts."""
         entry = project.store.latest("onnx_model", context.partition_key)
         found = json.loads((entry.path / "parity.json").read_text())
         return dg.AssetCheckResult(
             passed=found["max_difference"] <= found["tolerance"], metadata={"parity": show.mapping(found)}
         )
 
-    return [baselines, adapter, merged_model, onnx_model], [parity]
+    return [baselines, adapter, merged_model, chosen_model, onnx_model], [parity]
 
 
 def _in_steps(log: Callable[[str], None]) -> Callable[[float, str], None]:

@@ -70,6 +70,24 @@ def training(folder: Path) -> dict[str, dg.MarkdownMetadataValue]:
     }
 
 
+def choice(folder: Path) -> dict[str, dg.MetadataValue[Any]]:
+    """What ships and why, and the figures of every candidate on validation."""
+    found = json.loads((folder / "choice.json").read_text())
+    told: dict[str, dg.MetadataValue[Any]] = {
+        "chosen": dg.MetadataValue.text(found["chosen"]),
+        "reason": dg.MetadataValue.text(found["reason"]),
+    }
+    if "candidates" not in found:
+        return told
+    body = [
+        (one["what"], one["metric"]["value"], one["metric"]["low"], one["metric"]["high"], one["metric"]["n"],
+         f"{one['size'] / 1e6:.2f}")
+        for one in found["candidates"]
+    ]  # fmt: skip
+    head = [f"candidate ({found['candidates'][0]['metric']['name']}, validation)", "value", "low", "high", "n", "MB"]
+    return {**told, "candidates": table(head, body)}
+
+
 def report(found: Evidence) -> dict[str, dg.MarkdownMetadataValue]:
     """Verdict, gates and figures of a report."""
     from evals.markdown import markdown

@@ -45,6 +45,7 @@ def family_of(project: Project, workflow: str) -> ModuleType:
 
 def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry:
     """The build of a profile: the cheapest allowed recipe that keeps the accuracy on validation, calibrated."""
+    from quantize.export import kind_of
     from quantize.recipes import candidates
     from quantize.search import search
 
@@ -53,7 +54,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
     reference = unquantized(project, workflow)
     profile = resolved_profile(project, profile_name)
     gates = project.workflow(workflow).gates
-    recipes = candidates(profile)
+    recipes = candidates(profile, kind_of(model.path))
     step = Step(
         name="quantized_model",
         inputs={"onnx_model": model.digest, "corpus": corpus.digest, "unquantized": reference.digest},

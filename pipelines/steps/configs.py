@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_manifests import BundleConfig, HardwareProfile, IsaClass, SessionConfig, WordEmbeddings, sha256_of
+from fleet_manifests.bundle import CLASSICAL
 from pipelines.project.load import Project
 from pipelines.project.spec import RetrieveWorkflow
 from pipelines.steps.models import base_of
@@ -31,22 +32,29 @@ def draft(
     project: Project, workflow: str, folder: Path, corpus: Path, recipe: str, profile: HardwareProfile | None
 ) -> BundleConfig:
     """The bundle configuration of a build that is not calibrated yet; without a profile, of the unquantized model."""
-    from quantize.recipes import RECIPES
+    from quantize.export import kind_of
+    from quantize.recipes import session_of
 
     spec = project.workflow(workflow)
     retrieves = isinstance(spec, RetrieveWorkflow)
+    kind = kind_of(folder)
+    lengths = {"max_tokens": spec.training.max_tokens}
+    if kind == CLASSICAL:  # it reads characters, and says how many
+        told = json.loads((folder / "arguments.json").read_text())
+        lengths = {name: told[name] for name in ("max_tokens", "tokens_per_piece")}
     return BundleConfig(
         workflow=workflow,
         task=spec.task,
         profile=profile.name if profile else "unquantized",
         isa=profile.isa if profile else IsaClass.HOST,
         recipe=recipe,
-        max_tokens=spec.training.max_tokens,
+        kind=kind,
+        **lengths,
         max_characters=spec.guardrails.max_characters if profile else 10**6,
         labels=() if retrieves else tuple(json.loads((folder / "labels.json").read_text())),
         dimension=dimension(folder) if retrieves else None,
         word_embeddings=_word_embeddings(folder),
-        session=RECIPES[recipe].session_for(profile) if profile else SessionConfig(),
+        session=session_of(recipe, profile) if profile else SessionConfig(),
         base=base_of(project, workflow).ref,
         data_card=sha256_of(corpus / "data_card.json"),
         prompt_version=spec.prompt_version,

@@ -1,4 +1,4 @@
-"""From a corpus to an ONNX model."""
+"""From a corpus to a tuned model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ Progress = Callable[[float, str], None]
 TRAINING_LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "tokenizers")
 RANKING_LIBRARIES = ("bm25s", "ir-measures", "pystemmer")
 TRACKED = "mlflow.db"
-PARITY_TEXTS = 32
-"""Validation texts on which torch and ONNX Runtime must agree."""
 
 
 def base_of(project: Project, workflow: str) -> ResolvedBase:
@@ -146,29 +144,6 @@ def merged_model(project: Project, workflow: str) -> Entry:
         from training.merge import merge
 
         merge(learned.path, base, out)
-
-    return project.store.keep(workflow, step, work)
-
-
-def onnx_model(project: Project, workflow: str) -> Entry:
-    """The merged model as ONNX, proved to give torch's outputs on the workflow's own texts."""
-    merged = project.store.latest("merged_model", workflow)
-    max_tokens = project.workflow(workflow).training.max_tokens
-    corpus = project.store.latest("corpus", workflow)
-    step = Step(
-        name="onnx_model",
-        inputs={"merged_model": merged.digest, "corpus": corpus.digest},
-        parameters={"texts": PARITY_TEXTS, "max_tokens": max_tokens},
-        code=("quantize", "training", "pipelines.steps.models"),
-        libraries=("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
-    )
-
-    def work(out: Path) -> None:
-        from quantize.export import export_onnx
-        from training.model import load_merged
-
-        texts = [row["text"] for row in rows(corpus.path, "validation")[:PARITY_TEXTS]]
-        export_onnx(merged.path, out, load=load_merged, texts=texts, max_tokens=max_tokens)
 
     return project.store.keep(workflow, step, work)
 

@@ -28,6 +28,7 @@ from fleet_manifests.knowledge import PACK_FILE, pack_name
 from pipelines.project.load import Project
 from pipelines.steps import emulation
 from pipelines.steps.cases import why_not
+from pipelines.steps.choice import CHOICE
 from pipelines.steps.evidence import PAGE, REPORT, read_accuracy, read_knowledge, read_latency
 from pipelines.steps.packs import site_classes
 from pipelines.steps.received import evidence_of
@@ -57,6 +58,8 @@ class Outcome(Wire):
     profile: Name
     recipe: str
     verdict: Verdict
+    choice: str = ""
+    """Why this candidate of the workflow and no other, on validation."""
     reasons: tuple[str, ...]
     """Why the verdict is not `pass`; all gates are in the reports."""
     metrics: tuple[Metric, ...]
@@ -165,6 +168,7 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
         workflow=workflow,
         profile=profile,
         recipe=json.loads((bundle.path / name / BUNDLE_FILE).read_text())["recipe"],
+        choice=_choice(project, workflow),
         verdict=worst((accuracy.verdict, latency.verdict, *failed)),
         reasons=(*reasons_of(gates), *_unmeasurable(project, workflow, profile, gates)),
         emulated=emulation.says(emulated) if emulated else None,
@@ -177,6 +181,14 @@ def _outcome(project: Project, workflow: str, profile: str) -> Outcome:
             **_page(project, name, digest),
         },
     )
+
+
+def _choice(project: Project, workflow: str) -> str:
+    """Why this candidate ships; nothing where the choice was made by an earlier version, which kept no record."""
+    try:
+        return str(json.loads((project.store.latest("chosen_model", workflow).path / CHOICE).read_bytes())["reason"])
+    except RefusedError:
+        return ""
 
 
 def _unmeasurable(project: Project, workflow: str, profile: str, gates: Sequence[Gate]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from fleet_manifests import LadingError, digest_of
 from pipelines.project.load import Project
-from pipelines.steps import builds, corpora, emulation, evidence, knowledge, models, reports
+from pipelines.steps import builds, choice, corpora, emulation, evidence, knowledge, models, reports
 from pipelines.store import NotDoneError
 
 OF_WORKFLOW: MappingProxyType[str, Callable[[Project, str], object]] = MappingProxyType(
@@ -16,7 +16,8 @@ OF_WORKFLOW: MappingProxyType[str, Callable[[Project, str], object]] = MappingPr
         "baselines": models.baselines,
         "adapter": models.adapter,
         "merged_model": models.merged_model,
-        "onnx_model": models.onnx_model,
+        "chosen_model": choice.chosen_model,
+        "onnx_model": choice.onnx_model,
     }
 )
 OF_BUILD: MappingProxyType[str, Callable[[Project, str, str], object]] = MappingProxyType(

@@ -7,12 +7,12 @@ time are those of a site's process, not of the factory's.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -29,6 +29,9 @@ MAX_QUERIES = 5000
 """Queries per load; more would not move a percentile."""
 FILLERS = ("a", "the", "1", "x", ".")
 """Words that some tokenizer or other reads as one token."""
+
+PADDING, MOST_PADDED = "e", 16
+"""A letter that makes a text one character longer, and how often it may be put behind one."""
 
 
 class Answer(Protocol):
@@ -62,6 +65,7 @@ class Job(Wire):
     """Data segment limit, a guard against a runaway model; the gate is about the measured peak."""
     texts: Annotated[tuple[str, ...], Field(min_length=1)]
     tokens: Annotated[int, Field(ge=1)]
+    """Of the objective, in word pieces."""
     queries: Annotated[int, Field(ge=1)]
     percentile: Literal[50, 90, 99] = 99
     """That `queries` are enough for."""
@@ -97,6 +101,7 @@ class Outcome(Wire):
     peak_rss_mb: float = 0.0
     """Of engine and texts, before LoadGen is loaded."""
     tokens: int = 0
+    """Of the objective's text, as the model counts them."""
     objective_ms: tuple[float, ...] = ()
     """Latencies at the objective's length."""
     workload_ms: tuple[float, ...] = ()
@@ -146,15 +151,16 @@ def _measure(job: Job, load: Load) -> Outcome:
     engine.query(job.texts[0])
     first = time.perf_counter()
     cold = None if job.started is None else (time.clock_gettime(time.CLOCK_MONOTONIC) - job.started) * 1e3
-    tokens = min(job.tokens, engine.config.max_tokens)
-    text = text_of_length(engine, tokens)
-    each = _warm_up(engine, [*islice(cycle(job.texts), WARM_UP_QUERIES), max(job.texts, key=len), text])
+    tokens = engine.config.length_of(job.tokens)
+    text = objective_text(engine, tokens, job.texts)
+    alone, *each = _warm_up(engine, [text, *_from_all_over(job.texts), max(job.texts, key=len)])
+    usual = sum(each[:-1]) / len(each[:-1])
     peak = peak_rss_mb()
     before = reference_kernel()
     begun, waiting = time.perf_counter(), waited_seconds()
-    objective, workload = (_stream(engine, texts, job, each) for texts in ([text], job.texts))
+    objective, workload = _stream(engine, [text], job, alone), _stream(engine, job.texts, job, usual)
     ended, still_waiting = time.perf_counter(), waited_seconds()
-    samples = min(max(int(job.seconds / 3 / each), 1), MAX_QUERIES)
+    samples = min(max(int(job.seconds / 3 / usual), 1), MAX_QUERIES)
     energy = energy_uj()
     throughput = loadgen.offline(engine.query, job.texts, samples=samples)
     used = energy_uj()
@@ -195,15 +201,54 @@ def _stream(engine: Loaded, texts: Sequence[str], job: Job, each: float) -> load
     )
 
 
-def _warm_up(engine: Loaded, texts: Sequence[str]) -> float:
-    """Run until caches, arenas and clocks have settled; the seconds that a query takes then."""
+def _from_all_over(texts: Sequence[str]) -> Sequence[str]:
+    """Some of the texts, from the first to the last."""
+    return texts[:: max(len(texts) // WARM_UP_QUERIES, 1)]
+
+
+def _warm_up(engine: Loaded, texts: Sequence[str]) -> list[float]:
+    """Run until caches, arenas and clocks have settled; the least seconds that each text took."""
     enough = time.perf_counter() + WARM_UP_SECONDS
-    while True:
-        begun = time.perf_counter()
-        for text in texts:
-            engine.query(text)
-        if (now := time.perf_counter()) >= enough:
-            return (now - begun) / len(texts)
+    least = [math.inf] * len(texts)
+    while (now := time.perf_counter()) < enough or math.inf in least:
+        for place, text in enumerate(texts):
+            begun, _ = now, engine.query(text)
+            now = time.perf_counter()
+            least[place] = min(least[place], now - begun)
+    return least
+
+
+def objective_text(engine: Loaded, tokens: int, texts: Sequence[str]) -> str:
+    """The text of the objective: simple words for a model whose time depends on the length alone, as a transformer's.
+
+    The time of a model that reads characters depends on what it knows of the text too, so its text is made of the
+    workflow's own.
+
+    Raises:
+        DataError: no text of that length can be made.
+    """
+    if engine.config.tokens_per_piece == 1:
+        return text_of_length(engine, tokens)
+    return text_from(engine, tokens, texts)
+
+
+def text_from(engine: Loaded, tokens: int, texts: Sequence[str]) -> str:
+    """A text that the engine reads as exactly that many tokens, cut from the given ones, one behind the other.
+
+    Raises:
+        DataError: no cut has that length.
+    """
+    joined = " ".join(texts)
+    joined = " ".join([joined] * (tokens // len(joined) + 1))[:tokens]
+    for end in range(len(joined), 0, -1):
+        if not joined[:end].strip():
+            break
+        short = tokens - engine.query(joined[:end]).tokens
+        for letters in (short, short - 1):  # a letter behind punctuation is set apart by a space
+            text = joined[:end] + PADDING * letters
+            if 0 <= letters <= MOST_PADDED and engine.query(text).tokens == tokens:
+                return text
+    raise DataError(f"no text of exactly {tokens} tokens could be cut from the workflow's own; give other texts")
 
 
 def text_of_length(engine: Loaded, tokens: int) -> str:

@@ -63,6 +63,7 @@ def single_stream(
     settings.single_stream_expected_latency_ns = max(int(each_ms * 1e6), 1)
     settings.max_query_count = most
     settings.single_stream_target_latency_percentile = percentile / 100
+    settings.single_stream_expected_latency_ns = max(ms * 1_000_000 // most, 1)  # it draws no more queries than so fast
     took: list[float] = []
     said = _run(lg, settings, query, texts, took)
     estimate = said.get("early_stopping_latency_ss", 0)

@@ -29,7 +29,7 @@ from fleet_manifests import (
     parse,
 )
 from runtimes.measure import process
-from runtimes.measure.latency import Job, Outcome, peak_rss_mb, text_of_length, waited_seconds
+from runtimes.measure.latency import Job, Outcome, objective_text, peak_rss_mb, text_of_length, waited_seconds
 
 pytestmark = pytest.mark.integration
 
@@ -291,6 +291,39 @@ def test_a_length_that_no_text_has_is_refused() -> None:
     engine: Any = Tokens(2, 2)
     with pytest.raises(DataError, match="exactly 127 tokens"):
         text_of_length(engine, 127)
+
+
+class Characters:
+    """An engine that counts characters, sets punctuation apart and cuts, as a classical model does."""
+
+    def __init__(self, most: int = 2048, per_piece: int = 5) -> None:
+        self.config = SimpleNamespace(tokens_per_piece=per_piece, max_tokens=most)
+
+    def query(self, text: str) -> SimpleNamespace:
+        read = " ".join(text.replace(",", " , ").replace(".", " . ").split())
+        return SimpleNamespace(tokens=min(len(read) + 2, self.config.max_tokens))
+
+
+@pytest.mark.parametrize("tokens", [80, 319, 640, 641, 1280])
+@pytest.mark.parametrize("texts", [("late, again.", "lost"), ("x",), (",,,,", "....")])
+def test_a_model_of_characters_reads_the_workflows_own_texts(tokens: int, texts: tuple[str, ...]) -> None:
+    engine: Any = Characters()
+    text = objective_text(engine, tokens, texts)
+    assert engine.query(text).tokens == tokens
+    assert text.startswith(" ".join(texts)[:20])
+
+
+def test_a_model_of_word_pieces_reads_simple_words() -> None:
+    engine: Any = Tokens(1, 2)
+    engine.config = SimpleNamespace(tokens_per_piece=1)
+    assert set(objective_text(engine, 128, ["late"]).split()) == {"a"}
+
+
+def test_texts_that_give_no_such_length_are_refused() -> None:
+    engine: Any = Tokens(2, 2)
+    engine.config = SimpleNamespace(tokens_per_piece=5)
+    with pytest.raises(DataError, match="exactly 127 tokens"):
+        objective_text(engine, 127, ["late again"])
 
 
 def test_peak_memory_is_that_of_this_process() -> None:

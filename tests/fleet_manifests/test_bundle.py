@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fleet_manifests import Descriptor, IntegrityError, OciManifest, Wire, digest_of, dump, parse
+from fleet_manifests import BundleConfig, Descriptor, IntegrityError, OciManifest, Wire, digest_of, dump, parse
 from fleet_manifests.bundle import FILEPATH, WEIGHT_TYPE
 
 pytestmark = pytest.mark.unit
@@ -60,3 +60,19 @@ def test_label_twice_is_refused(documents: dict[str, Wire]) -> None:
     data = json.loads(dump(documents["bundle.v1"])) | {"labels": ["a", "a"]}
     with pytest.raises(IntegrityError, match="label appears twice"):
         parse(type(documents["bundle.v1"]), json.dumps(data).encode())
+
+
+def test_a_classical_model_has_no_base_of_its_own_and_counts_characters(documents: dict[str, Wire]) -> None:
+    config = documents["bundle.v1"]
+    assert isinstance(config, BundleConfig)
+    assert config.built_on == config.base
+    assert (config.length_of(128), config.length_of(9000)) == (128, config.max_tokens)
+    changed = {"kind": "classical", "tokens_per_piece": 5, "max_tokens": 1000}
+    classical = config.model_copy(update=changed)
+    assert classical.built_on is None
+    assert (classical.length_of(128), classical.length_of(9000)) == (640, 1000)
+
+
+def test_a_kind_of_tomorrow_is_read_today(documents: dict[str, Wire]) -> None:
+    data = json.loads(dump(documents["bundle.v1"])) | {"kind": "state-space"}
+    assert parse(BundleConfig, json.dumps(data).encode()).kind == "state-space"

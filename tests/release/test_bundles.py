@@ -67,6 +67,13 @@ def test_the_config_is_a_modelpack_config(builder: Any, tmp_path: Path) -> None:
     assert document["descriptor"]["licenses"] == ["Apache-2.0"]
 
 
+def test_a_classical_model_claims_no_base(builder: Any, tmp_path: Path) -> None:
+    assemble(builder.files(), builder.config().model_copy(update={"kind": "classical"}), tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert document["descriptor"]["family"] == "classical"
+    assert "licenses" not in document["descriptor"]
+
+
 def test_the_same_build_gives_the_same_bytes(
     builder: Any, tmp_path: Path, files_of: Callable[[Path], dict[str, str]]
 ) -> None:

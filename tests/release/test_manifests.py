@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,6 +44,13 @@ def test_the_first_manifest(policy: Policy, builder: Any, made: Any) -> None:
     assert manifest.profiles == {"edge-x86-vnni": builder.profile()}
     assert manifest.workflows["triage"].bases["edge"].name == "mini"
     assert parse(FleetManifest, dump(manifest)) == manifest
+
+
+def test_a_model_without_a_base_takes_the_place_of_one_with(policy: Policy, builder: Any, made: Any) -> None:
+    first = composed(policy, [made()], {"triage": builder.entry()})
+    classical = dataclasses.replace(made(), base=None)
+    second = composed(policy, [classical], {"triage": builder.entry()}, current=first)
+    assert second.workflows["triage"].bases == {}
 
 
 def test_a_rebuilt_repository_starts_above_what_ever_was(policy: Policy, builder: Any, made: Any) -> None:

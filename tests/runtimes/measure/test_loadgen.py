@@ -49,6 +49,12 @@ def test_a_run_lasts_as_long_as_it_should_and_is_cut_at_its_most() -> None:
     assert len(cut.latencies_ms) == 50 and not cut.valid
 
 
+def test_a_run_of_an_engine_that_takes_no_time_is_valid() -> None:
+    """LoadGen draws its queries beforehand, by the latency that it is told to expect."""
+    found = loadgen.single_stream(lambda _: None, TEXTS, percentile=99, queries=662, most=1_000_000, ms=20)
+    assert found.valid and len(found.latencies_ms) > 662
+
+
 def test_samples_are_drawn_from_all_texts_and_the_same_each_time() -> None:
     seen: list[list[str]] = []
     for _ in range(2):

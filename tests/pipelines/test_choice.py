@@ -1,0 +1,168 @@
+"""The choice among candidates, from a corpus to a bundle that answers. The tuned model is a tiny one that learned nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_manifests import RefusedError
+from pipelines.project.load import Project, load_project
+from pipelines.steps import builds, choice, corpora
+from pipelines.store import Step
+
+pytestmark = pytest.mark.integration
+
+WORDS = {"late": "truck pallet late delayed waiting slot", "short": "cartons missing short count incomplete two"}
+LABELS = ["late", "short"]
+SITE = """
+import sys
+from pathlib import Path
+from runtimes.engine import load
+engine = load(Path(sys.argv[1]))
+assert engine.smoke() == [] and len(engine.config.smoke) > 0
+for text in ("truck delayed, waiting for a slot", "two cartons missing", "\\U0001f600", "\\u6570\\u91cf", "x " * 5000):
+    answer = engine.classify(text)
+    print(answer.label, answer.truncated)
+heavy = {"sklearn", "scipy", "torch", "transformers", "onnx"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.fixture
+def project(
+    project_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Project]:
+    """Makes a project with a corpus, where `training` may be said."""
+    monkeypatch.setenv("LADING_KEYS", str(tmp_path / "keys"))
+
+    def make(training: str = "{}", floor: float = 0.5) -> Project:
+        gates = f"gates: {{metric: macro_f1, floor: {floor}"
+        root = project_folder(
+            workflows__triage_yaml=("gates: {metric: macro_f1, floor: 0.5", f"training: {training}\n{gates}")
+        )
+        draw = random.Random(5)
+        with sqlite3.connect(root / "erp.sqlite") as erp:
+            erp.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, updated_at TIMESTAMP, note TEXT, label TEXT)")
+            for number in range(200):
+                label = LABELS[number % 2]
+                note = " ".join(
+                    [*draw.sample(WORDS[label].split(), 3), f"ref {draw.randrange(10**6)}", "order, customer"]
+                )
+                erp.execute(
+                    "INSERT INTO notes VALUES (?, ?, ?, ?)",
+                    (number, f"2026-01-{number % 27 + 1:02} 10:00:00", note, label),
+                )
+        made = load_project(root)
+        corpora.erp_tables(made)
+        corpora.corpus(made, "triage")
+        return made
+
+    return make
+
+
+def tune(project: Project, best_epoch: int = 2) -> None:
+    """Put the outcome of a tuning that learned nothing into the store: a tiny random BERT."""
+    project.store.keep("triage", _step("adapter"), lambda out: _write(out / "history.json", {"best_epoch": best_epoch}))
+    project.store.keep("triage", _step("merged_model"), _tiny)
+
+
+def _step(name: str) -> Step:
+    return Step(name=name, inputs={}, parameters={}, code=("pipelines.store",))
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value))
+
+
+def _tiny(out: Path) -> None:
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import BertConfig, BertModel
+
+    from training.model import build, save_merged
+
+    torch.manual_seed(0)
+    words = ["[PAD]", "[UNK]", *sorted({word for some in WORDS.values() for word in some.split()}), "ready"]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = BertConfig(vocab_size=len(words), attn_implementation="eager", **sizes)
+    save_merged(build(BertModel(config, add_pooling_layer=False), 2), out, ("late", "short"))
+    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    tokenizer.save(str(out / "tokenizer.json"))
+    _write(out / "labels.json", LABELS)
+    _write(out / "arguments.json", {})
+
+
+def test_a_classical_model_that_wins_is_exported_bundled_and_answers(project: Callable[..., Project]) -> None:
+    made = project()
+    tune(made, best_epoch=0)
+    found = choice.read_choice(choice.chosen_model(made, "triage"))
+    assert [one.name for one in found.candidates] == ["classical", "tuned"]
+    assert found.best.metric.value == 1.0 and found.best.metric.n == 28 and found.above_floor
+    assert "frozen base with a light head" in found.reason
+    model = choice.onnx_model(made, "triage")
+    assert json.loads((model.path / "arguments.json").read_text())["kind"] == "classical"
+    build = builds.quantized_model(made, "triage", "edge")
+    assert [trial["recipe"] for trial in json.loads((build.path / "search.json").read_text())] == ["as-is"]
+    folder = builds.bundle(made, "triage", "edge").path / "triage--edge"
+    config = json.loads((folder / "bundle.json").read_text())
+    assert (config["kind"], config["recipe"], config["max_tokens"]) == ("classical", "as-is", 8 * 256)
+    assert config["tokens_per_piece"] == 5 and config["isa"] == "x86-64-v3" and "word_embeddings" not in config
+    done = subprocess.run(
+        [sys.executable, "-c", SITE, str(folder)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["late False", "short False"]
+    assert done.stdout.splitlines()[-1].endswith("True")
+
+
+def test_both_kinds_answer_through_the_same_line(project: Callable[..., Project]) -> None:
+    """Restricted to the tuned model, the same project ships that one, below its floor, and says so."""
+    made = project("{candidates: [tuned]}", floor=0.9)
+    tune(made)
+    found = choice.read_choice(choice.chosen_model(made, "triage"))
+    assert [one.what for one in found.candidates] == ["tuned model (epoch 2)"]
+    assert not found.above_floor and "below the floor of 0.900" in found.reason
+    model = choice.onnx_model(made, "triage")
+    assert "kind" not in json.loads((model.path / "arguments.json").read_text())
+    assert not (made.store.root / "classical_model").exists()
+
+
+def test_without_the_tuned_model_nothing_is_tuned(project: Callable[..., Project]) -> None:
+    from pipelines.cli.runs import plan
+
+    made = project("{candidates: [classical]}")
+    assert plan(made)[1].assets == ("corpus", "baselines", "chosen_model", "onnx_model")
+    found = choice.read_choice(choice.chosen_model(made, "triage"))
+    assert found.chosen == "classical" and "the only candidate" in found.reason
+    again = choice.chosen_model(made, "triage")
+    assert again.reused and choice.onnx_model(made, "triage").path == choice.onnx_model(made, "triage").path
+
+
+def test_a_candidate_that_was_not_made_is_missed(project: Callable[..., Project]) -> None:
+    with pytest.raises(RefusedError, match="merged_model"):
+        choice.chosen_model(project(), "triage")
+
+
+def test_what_a_person_sees(project: Callable[..., Project]) -> None:
+    from pipelines.cli.runs import Run, execute, instance
+
+    made = project("{candidates: [classical]}")
+    execute(made, [Run(("chosen_model", "onnx_model"), workflow="triage")], lambda number, run: None)
+    with instance(made) as live:
+        from dagster import AssetKey
+
+        event = live.get_latest_materialization_event(AssetKey("chosen_model"))
+        assert event is not None and event.asset_materialization is not None
+        shown = event.asset_materialization.metadata
+    assert shown["chosen"].value == "classical"
+    assert "n = 28" in str(shown["reason"].value)
+    assert "| classical model (TF-IDF, linear SVM) |" in str(shown["candidates"].value)
