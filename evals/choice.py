@@ -43,6 +43,11 @@ class Choice(Wire):
         return self.candidates[0]
 
     @property
+    def others(self) -> tuple[Scored, ...]:
+        """The ones that do not."""
+        return self.candidates[1:]
+
+    @property
     def above_floor(self) -> bool:
         """Whether it reaches the workflow's floor on validation; the test split decides whether it may ship."""
         return self.best.metric.value >= self.floor

@@ -49,7 +49,7 @@ class Step:
     parameters: Mapping[str, Any]
     """Everything JSON-able that changes the outcome."""
     code: Sequence[str]
-    """Packages or modules whose source does the work."""
+    """Packages or modules whose source does the work; `evals.*`: the modules of a package, without its subpackages."""
     libraries: Sequence[str] = ()
     """Distributions whose version matters."""
 
@@ -224,12 +224,13 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def source_digest(name: str) -> str:
-    """The digest of the Python source of a package (all of it) or module."""
-    spec = importlib.util.find_spec(name)
+    """The digest of the Python source of a package, all of it or (`name.*`) without subpackages, or of a module."""
+    package, flat = name.removesuffix(".*"), name.endswith(".*")
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ValueError(f"{name} is not a package or module with source")
     origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    files = sorted(origin.parent.glob("*.py" if flat else "**/*.py")) if spec.submodule_search_locations else [origin]
     total = hashlib.sha256()
     for path in files:
         total.update(path.relative_to(origin.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

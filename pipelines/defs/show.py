@@ -90,16 +90,16 @@ def choice(folder: Path) -> dict[str, dg.MetadataValue[Any]]:
 
 def report(found: Evidence) -> dict[str, dg.MarkdownMetadataValue]:
     """Verdict, gates and figures of a report."""
-    from evals.markdown import markdown
+    from evals.pages.markdown import markdown
 
     return {"report": dg.MetadataValue.md(markdown(found))}
 
 
 def page(reports: Sequence[Evidence], folder: Path) -> dict[str, dg.MetadataValue[Any]]:
     """What the page in a folder shows, part by part, with the plots beside it; texts stay on the page."""
-    from evals.markdown import section
-    from evals.report import sections
-    from evals.words import sentence
+    from evals.pages.markdown import section
+    from evals.pages.report import sections
+    from evals.pages.words import sentence
 
     told = sentence([gate for report in reports for gate in report.gates])
     parts = {one.title.lower(): dg.MetadataValue.md(section(one)) for one in sections(reports)}

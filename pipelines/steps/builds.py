@@ -26,7 +26,7 @@ BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "rec
 VALIDATION = "validation.json"
 """What a build answers to the validation rows."""
 CODE = (
-    "quantize", "runtimes.engine", "runtimes.knowledge", "evals", "pipelines.steps.builds",
+    "quantize", "runtimes.engine", "runtimes.knowledge", "evals.*", "pipelines.steps.builds",
     "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
 )  # fmt: skip
 """What judges a build."""

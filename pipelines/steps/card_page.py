@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evals.page import render
-from evals.tables import Cell, Table, verdict
-from evals.words import LEADS, between, named, reading
+from evals.pages.page import render
+from evals.pages.tables import Cell, Table, verdict
+from evals.pages.words import LEADS, between, named, reading
 from fleet_manifests import FleetManifest, Metric, Verdict, WorkflowEntry, worst
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals.engines import config_of
-from evals.words import sentence
+from evals.pages.words import sentence
 from fleet_manifests import FleetManifest, IntegrityError, RefusedError, worst
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name

@@ -53,7 +53,7 @@ def chosen_model(project: Project, workflow: str) -> Entry:
         name="chosen_model",
         inputs={"corpus": corpus.digest, **{name: entry.digest for name, entry in entries.items()}},
         parameters={"metric": gates.metric, "floor": gates.floor, "confidence": gates.confidence, "seed": seed},
-        code=("evals", "runtimes.engine", "pipelines.steps.choice", "pipelines.steps.configs"),
+        code=("evals.*", "runtimes.engine", "pipelines.steps.choice", "pipelines.steps.configs"),
         libraries=(*ENGINE_LIBRARIES, "scipy"),
     )
 

@@ -35,7 +35,7 @@ def reference(project: Project, workflow: str) -> Entry:
         name="unquantized",
         inputs={"onnx_model": model.digest, "corpus": corpus.digest},
         parameters={},
-        code=("evals", "runtimes.engine", "pipelines.steps.classifiers"),
+        code=("evals.*", "runtimes.engine", "pipelines.steps.classifiers"),
         libraries=ENGINE_LIBRARIES,
     )
 

@@ -72,7 +72,7 @@ def emulated_accuracy_report(project: Project, workflow: str, profile_name: str)
         },
         parameters={"profile": profile.model_dump(mode="json"), "policy": vars(policy), "n": n},
         code=(
-            "evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.emulation",
+            "evals.*", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.emulation",
             "pipelines.steps.evidence",
         ),
         libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),

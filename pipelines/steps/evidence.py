@@ -93,7 +93,7 @@ class Basis:
             name=name,
             inputs={**known, **{role: ref.digest for role, ref in self.earlier.items()}, **inputs},
             parameters={"profile": self.profile.model_dump(mode="json"), "policy": vars(self.policy)},
-            code=("evals", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
+            code=("evals.*", "runtimes.engine", "runtimes.knowledge", "runtimes.measure", "pipelines.steps.evidence",
                   "pipelines.steps.predecessors"),
             libraries=(*ENGINE_LIBRARIES, "scipy", "ir-measures"),
         )  # fmt: skip
@@ -224,7 +224,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
         name="latency_report",
         inputs={"bundle": built.digest, "corpus": corpus.digest, "machine": digest_of(dump(here))},
         parameters={"profile": profile.model_dump(mode="json")},
-        code=("evals", "runtimes.engine", "runtimes.measure", "pipelines.steps.evidence"),
+        code=("evals.*", "runtimes.engine", "runtimes.measure", "pipelines.steps.evidence"),
         libraries=ENGINE_LIBRARIES,
     )
 

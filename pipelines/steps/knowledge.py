@@ -52,8 +52,8 @@ def report(project: Project, workflow: str, profile_name: str, site_class: str) 
     def work(out: Path) -> None:
         from evals.figures import figures
         from evals.gates import on_hardware
+        from evals.pages.report import Setting
         from evals.questions import read_questions, read_unanswered
-        from evals.report import Setting
         from evals.searches import search_all
         from runtimes.engine import load_embedder
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.words import deciding
+from evals.pages.words import deciding
 from fleet_manifests import (
     DataClass,
     Digest,

@@ -79,7 +79,7 @@ def pack(project: Project, workflow: str, profile_name: str, site_class: str) ->
                 "library": library_digest(library)},
         parameters={"name": name, "gates": gates.model_dump(mode="json"), "key": key.public_pem.decode(),
                     "recipient": recipient, "smoke": SMOKE_CASES, "seed": project.settings.seed},
-        code=("runtimes.knowledge", "runtimes.engine", "release", "fleet_manifests", "evals",
+        code=("runtimes.knowledge", "runtimes.engine", "release", "fleet_manifests", "evals.*",
               "pipelines.steps.pack_files", "pipelines.steps.packs", "pipelines.steps.retrievers"),
         libraries=(*retrievers.LIBRARIES, "scikit-learn", "model-signing", "pyrage"),
     )  # fmt: skip

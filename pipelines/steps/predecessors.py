@@ -59,7 +59,7 @@ def answers(project: Project, workflow: str, ref: BundleRef) -> Entry:
         inputs=inputs,
         parameters={},
         code=(
-            "evals",
+            "evals.*",
             "runtimes.engine",
             "runtimes.knowledge",
             "release.published",

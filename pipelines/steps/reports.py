@@ -20,19 +20,17 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import bundle_name
 from pipelines.project.load import Project
+from pipelines.steps.choice import read_choice
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import PAGE, read_accuracy, read_latency
 from pipelines.steps.received import evidence_of
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
-    from evals.pareto import Candidate
-    from evals.report import Setting
+    from evals.pages.pareto import Candidate
+    from evals.pages.report import Setting
 
-CODE = (
-    "evals.page", "evals.pareto", "evals.plots", "evals.report", "evals.tables", "evals.words",
-    "pipelines.steps.reports",
-)  # fmt: skip
+CODE = ("evals.pages", "pipelines.steps.reports")
 """What decides how a page looks."""
 LIBRARIES = ("jinja2", "matplotlib")
 
@@ -46,10 +44,11 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
     Raises:
         RefusedError: the build has no evidence, or its reports are about different bundles.
     """
-    from evals.page import templates_digest
+    from evals.pages.page import templates_digest
 
     name = bundle_name(workflow, profile_name)
     tried, corpus = project.store.latest("quantized_model", name), project.store.latest("corpus", workflow)
+    choice = None if workflow in project.retrievers else project.store.latest("chosen_model", workflow)
     found = dict(measured(project, workflow))
     if profile_name not in found:
         raise RefusedError(f"{name}: there is no evidence about its bundle yet; materialize both reports first")
@@ -60,6 +59,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
         inputs={
             **{f"{other}/{kind}": one.digest for other, entries in found.items() for kind, one in entries.items()},
             "quantized_model": tried.digest,
+            **({"chosen_model": choice.digest} if choice else {}),
             "corpus": corpus.digest,
             "templates": templates_digest(),
         },
@@ -69,7 +69,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
     )
 
     def work(out: Path) -> None:
-        from evals.report import Setting
+        from evals.pages.report import Setting
 
         accuracy, latency = reports_of(found[profile_name])
         config = config_of(found[profile_name]["bundle"].path / name)
@@ -80,6 +80,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
             candidates=(
                 *_builds(found, profile_name, metric),
                 *_trials(tried.path / "search.json", metric),
+                *(_others(choice) if choice else ()),
             ),
             texts=_texts(accuracy, corpus.path),
         )
@@ -90,7 +91,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
 
 def write_page(out: Path, reports: Sequence[Evidence], setting: Setting) -> None:
     """A page and its plots, as files."""
-    from evals.report import html, pictures
+    from evals.pages.report import html, pictures
 
     drawn = pictures(reports, setting)
     (out / PAGE).write_text(html(reports, setting, drawn), encoding="utf-8")
@@ -119,10 +120,10 @@ def reports_of(entries: Entries) -> tuple[AccuracyReport, LatencyReport]:
 
 def _facts(config: BundleConfig) -> dict[str, str]:
     """What the bundle says of itself."""
-    base, calibration = config.base, config.calibration
+    base, calibration = config.built_on, config.calibration
     facts = {
         "recipe": config.recipe,
-        "base": f"{base.name} {base.revision}, {base.licence}",
+        "base": f"{base.name} {base.revision}, {base.licence}" if base else f"none: a {config.kind} model",
         "corpus": f"data card {config.data_card.removeprefix('sha256:')[:12]}",
     }
     if config.labels:
@@ -133,7 +134,7 @@ def _facts(config: BundleConfig) -> dict[str, str]:
 
 def _builds(built: Mapping[str, Entries], chosen: str, metric: str) -> Iterator[Candidate]:
     """Every build of the workflow that has evidence."""
-    from evals.pareto import Candidate
+    from evals.pages.pareto import Candidate
 
     for profile, entries in built.items():
         accuracy, latency = reports_of(entries)
@@ -155,7 +156,7 @@ def _builds(built: Mapping[str, Entries], chosen: str, metric: str) -> Iterator[
 
 def _trials(search: Path, metric: str) -> Iterator[Candidate]:
     """Every recipe that was tried for this profile and gave a figure."""
-    from evals.pareto import Candidate
+    from evals.pages.pareto import Candidate
 
     for trial in json.loads(search.read_text()):
         if metric in trial["metrics"] and trial["size"]:
@@ -166,6 +167,15 @@ def _trials(search: Path, metric: str) -> Iterator[Candidate]:
                 split="validation",
                 chosen=trial["passed"],
             )
+
+
+def _others(entry: Entry) -> Iterator[Candidate]:
+    """Every kind of model that was not chosen, unquantized; the recipes are of the one that was."""
+    from evals.pages.pareto import Candidate
+
+    for one in read_choice(entry).others:
+        found = one.metric
+        yield Candidate(one.what, found.value, one.size / 1e6, split="validation", low=found.low, high=found.high)
 
 
 def _named(metrics: Sequence[Metric], *names: str) -> Metric | None:

@@ -61,7 +61,7 @@ def reference(project: Project, workflow: str) -> Entry:
         code=(
             "runtimes.engine",
             "runtimes.knowledge",
-            "evals",
+            "evals.*",
             "pipelines.steps.pack_files",
             "pipelines.steps.retrievers",
         ),

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet_manifests import Metric
-from pipelines.steps.reports import _named, _trials
+from evals.choice import Scored, choose
+from fleet_manifests import Metric, dump
+from pipelines.steps.reports import _named, _others, _trials
+from pipelines.store import Entry
 
 pytestmark = pytest.mark.unit
 
@@ -47,3 +49,16 @@ def test_the_first_name_that_there_is_counts() -> None:
     other = _named(metrics[:1], "p50/workload", "p50")
     assert other is not None and other.value == 6.0
     assert _named([], "p50") is None
+
+
+def test_kinds_of_model_that_were_not_chosen_are_candidates(tmp_path: Path) -> None:
+    def scored(name: str, value: float) -> Scored:
+        metric = Metric(name="macro_f1", value=value, n=50, low=value - 0.1, high=value + 0.1)
+        return Scored(name=name, what=f"a {name} model", metric=metric, size=3_000_000)
+
+    (tmp_path / "choice.json").write_bytes(dump(choose([scored("tuned", 0.7), scored("classical", 0.8)], floor=0.5)))
+    found = list(_others(Entry(tmp_path, "sha256:0", "0", 0.0, reused=False)))
+    assert [(one.name, one.metric, one.size_mb, one.split, one.chosen) for one in found] == [
+        ("a tuned model", 0.7, 3.0, "validation", False)
+    ]
+    assert (found[0].low, found[0].high) == pytest.approx((0.6, 0.8))

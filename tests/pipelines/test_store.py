@@ -61,6 +61,13 @@ def test_source_of_a_package_is_all_its_files(tmp_path: Path, monkeypatch: pytes
     before = source_digest("crane")
     (package / "arm.py").write_text("length = 2")
     assert source_digest("crane") != before
+    before, flat = source_digest("crane"), source_digest("crane.*")
+    (package / "paint").mkdir()
+    (package / "paint" / "__init__.py").write_text("colour = 'red'")
+    assert source_digest("crane") != before
+    assert source_digest("crane.*") == flat
+    (package / "arm.py").write_text("length = 3")
+    assert source_digest("crane.*") != flat
     with pytest.raises(ValueError, match="no_such_thing"):
         source_digest("no_such_thing")
 

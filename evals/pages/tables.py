@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evals.words import MARKS, figure, model, named, span
+from evals.pages.words import MARKS, figure, model, named, span
 from fleet_manifests import (
     AccuracyReport,
     Comparison,

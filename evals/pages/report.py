@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evals import pareto, plots, tables
-from evals.page import render
-from evals.pareto import Candidate
-from evals.tables import Table
-from evals.words import between, compared, model, named, reading, sentence
+from evals.pages import pareto, plots, tables
+from evals.pages.page import render
+from evals.pages.pareto import Candidate
+from evals.pages.tables import Table
+from evals.pages.words import between, compared, model, named, reading, sentence
 from fleet_manifests import (
     AccuracyReport,
     Evidence,

@@ -6,7 +6,7 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-from evals.words import LEADS, MARKS
+from evals.pages.words import LEADS, MARKS
 from fleet_manifests import digest_of
 
 FOLDER = Path(__file__).parent

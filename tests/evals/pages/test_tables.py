@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals import tables
+from evals.pages import tables
 from fleet_manifests import Comparison, Flip, Gate, Metric, OutOfScope, Slice, Verdict
 
 pytestmark = pytest.mark.unit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evals.calibration import expected_calibration_error
-from evals.words import model, named
+from evals.pages.words import model, named
 from fleet_manifests import Comparison, Confusion, LatencyObjective, Metric, ReliabilityBin, RiskPoint
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evals import plots
+from evals.pages import plots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

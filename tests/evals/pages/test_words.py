@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals.words import between, compared, deciding, figure, model, named, reading, sentence, span
+from evals.pages.words import between, compared, deciding, figure, model, named, reading, sentence, span
 from fleet_manifests import Comparison, Gate, Metric, Verdict
 
 pytestmark = pytest.mark.unit

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.evaluate import EvaluationSummary
-from evals.report import Section, Setting, sections
-from evals.tables import Table, metrics
-from evals.words import sentence
+from evals.pages.report import Section, Setting, sections
+from evals.pages.tables import Table, metrics
+from evals.pages.words import sentence
 from fleet_manifests import Evidence
 
 ROWS = 40

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evals import plots, report
 from evals.accuracy import AccuracyPolicy, measure
 from evals.calibration import reliability
 from evals.evaluate import evaluate
-from evals.markdown import evaluation_markdown, markdown, table
-from evals.pareto import Candidate
-from evals.report import Setting
+from evals.pages import plots, report
+from evals.pages.markdown import evaluation_markdown, markdown, table
+from evals.pages.pareto import Candidate
+from evals.pages.report import Setting
+from evals.pages.tables import Cell, Table
 from evals.risk import curve
 from evals.rows import Row
-from evals.tables import Cell, Table
 from fleet_manifests import (
     AccuracyReport,
     Comparison,

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from evals import pareto
-from evals.pareto import Candidate, front, on_front
+from evals.pages import pareto
+from evals.pages.pareto import Candidate, front, on_front
 
 pytestmark = pytest.mark.unit
 
