@@ -197,7 +197,6 @@ def _stream(engine: Loaded, texts: Sequence[str], job: Job, each: float) -> load
         queries=job.queries,
         most=most,
         ms=max(int(seconds * 1e3), 1),
-        each_ms=each * 1e3 / 4,
     )
 
 

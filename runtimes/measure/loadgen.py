@@ -40,9 +40,7 @@ class Stream:
     """LoadGen's verdict on duration, number of queries and early stopping."""
 
 
-def single_stream(
-    query: Query, texts: Sequence[str], *, percentile: int, queries: int, most: int, ms: int, each_ms: float = 0.1
-) -> Stream:
+def single_stream(query: Query, texts: Sequence[str], *, percentile: int, queries: int, most: int, ms: int) -> Stream:
     """Ask one text after the other, the next when the last is answered.
 
     Args:
@@ -52,7 +50,6 @@ def single_stream(
         queries: at least as many.
         most: at most as many.
         ms: milliseconds that it takes at least.
-        each_ms: what a query takes about: LoadGen makes ready as many as then last twice as long.
 
     Raises:
         MissingExtraError: LoadGen is not installed.
@@ -60,7 +57,6 @@ def single_stream(
     """
     lg = _loadgen()
     settings = _settings(lg, lg.TestScenario.SingleStream, queries, ms)
-    settings.single_stream_expected_latency_ns = max(int(each_ms * 1e6), 1)
     settings.max_query_count = most
     settings.single_stream_target_latency_percentile = percentile / 100
     settings.single_stream_expected_latency_ns = max(ms * 1_000_000 // most, 1)  # it draws no more queries than so fast
