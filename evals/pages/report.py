@@ -62,6 +62,8 @@ class Setting:
     """Every build and recipe of the workflow."""
     texts: Mapping[str, str] | None = None
     """Texts of the flips by item."""
+    emulated: AccuracyReport | None = None
+    """Accuracy on a processor that is not here. It decides nothing."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def sections(
         Section("Plots", pictures=tuple(shown.values())),
         *(part for report in answers for part in _answered(report, setting, tuple(apart))),
         Section("Metrics", tuple(tables.metrics(report.metrics, TITLES[report.kind]) for report in reports)),
+        *([_emulated(setting.emulated)] if setting and setting.emulated else []),
     ]
     return [part for part in parts if part.tables or part.words or part.pictures]
 
@@ -214,6 +217,18 @@ def _answered(report: Answers, setting: Setting | None, drawn: tuple[Picture, ..
             yield Section("Robustness", (tables.robustness(report.robustness),))
     if report.out_of_scope is not None:
         yield Section("Out of scope", (tables.out_of_scope(report.out_of_scope, what),))
+
+
+def _emulated(report: AccuracyReport) -> Section:
+    """What a processor that is not here would answer."""
+    asked = f"{report.split.n:,} {tables.things(report)} of split {report.split.name}"
+    said = f"{asked} on {_machine(report.machine)}. No verdict rests on it."
+    found = (
+        tables.gates(report.gates, "Gates, emulated"),
+        tables.comparisons(report.comparisons),
+        tables.metrics(report.metrics, "Metrics, emulated"),
+    )
+    return Section("Emulated processor", found, (("Accuracy, never latency", said),))
 
 
 def _title(report: Evidence) -> str:

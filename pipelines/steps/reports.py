@@ -16,10 +16,13 @@ from fleet_manifests import (
     Measurement,
     Metric,
     RefusedError,
+    digest_of,
+    dump,
     sha256_of,
 )
 from fleet_manifests.bundle import bundle_name
 from pipelines.project.load import Project
+from pipelines.steps import emulation
 from pipelines.steps.choice import read_choice
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import PAGE, read_accuracy, read_latency
@@ -52,7 +55,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
     found = dict(measured(project, workflow))
     if profile_name not in found:
         raise RefusedError(f"{name}: there is no evidence about its bundle yet; materialize both reports first")
-    profile = resolved_profile(project, profile_name)
+    profile, emulated = resolved_profile(project, profile_name), emulation.latest(project, workflow, profile_name)
     metric = project.workflow(workflow).gates.metric
     step = Step(
         name="build_report",
@@ -60,6 +63,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
             **{f"{other}/{kind}": one.digest for other, entries in found.items() for kind, one in entries.items()},
             "quantized_model": tried.digest,
             **({"chosen_model": choice.digest} if choice else {}),
+            **({"emulated": digest_of(dump(emulated))} if emulated else {}),
             "corpus": corpus.digest,
             "templates": templates_digest(),
         },
@@ -83,6 +87,7 @@ def build_report(project: Project, workflow: str, profile_name: str) -> Entry:
                 *(_others(choice) if choice else ()),
             ),
             texts=_texts(accuracy, corpus.path),
+            emulated=emulated,
         )
         write_page(out, (accuracy, latency), setting)
 

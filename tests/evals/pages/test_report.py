@@ -325,3 +325,22 @@ def test_differences_of_one_and_of_many() -> None:
     )  # fmt: skip
     many = [one, *(one.model_copy(update={"against": f"baseline {place}", "margin": None}) for place in range(8))]
     assert size(plots.differences(many))[1] > size(plots.differences([one]))[1]
+
+
+def test_an_emulated_processor_is_a_section_of_its_own_and_decides_nothing(
+    accuracy: AccuracyReport, latency: LatencyReport, profile: HardwareProfile
+) -> None:
+    elsewhere = accuracy.machine.host.model_copy(update={"cpu_model": "Crane 9000"})
+    emulated = accuracy.model_copy(
+        update={
+            "machine": accuracy.machine.model_copy(update={"host": elsewhere}),
+            "measurement": Measurement.EMULATED,
+            "gates": (Gate(name="floor/macro_f1", verdict=Verdict.FAIL, reason="far too low"),),
+            "verdict": Verdict.FAIL,
+        }
+    )
+    plain = report.html([accuracy, latency], Setting(profile))
+    page = report.html([accuracy, latency], Setting(profile, emulated=emulated))
+    assert "Emulated processor" not in plain
+    assert "Crane 9000" in page and "far too low" in page and "No verdict rests on it" in page
+    assert page.split("<dl>")[0] == plain.split("<dl>")[0]
