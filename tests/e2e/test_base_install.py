@@ -65,7 +65,10 @@ def test_site_install(python: Path, wheel: Path, tmp_path: Path) -> None:
     for program in ("lading", "lading-site", "lading-central"):
         assert run(program, "--version").stdout.startswith(program)
         assert "Example" in run(program, "sync" if program != "lading" else "build", "--help").stdout
-    for words in (["init", "x"], ["build"], ["check"], ["promote", "stable"], ["evaluate", ".", "--data", "x.csv"]):
+    for words in (
+        ["init", "x"], ["build"], ["check"], ["promote", "stable"], ["evaluate", ".", "--data", "x.csv"], ["card"],
+        ["device", "list"], ["receipts", "list"],
+    ):  # fmt: skip
         refused = run("lading", *words)
         assert refused.returncode == 2, refused.stderr
         assert "pip install 'lading[factory]'" in refused.stderr
