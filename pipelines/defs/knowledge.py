@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from fleet_manifests import KnowledgeReport, PackConfig, Verdict, parse
-from fleet_manifests.knowledge import PACK_FILE, pack_name
+from fleet_manifests.knowledge import PACK_FILE
 from pipelines.defs import show
 from pipelines.defs.partitions import build_of, packs
 from pipelines.project.load import Project
@@ -40,7 +40,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """The evidence of every pack says `pass`."""
         workflow, profile = build_of(context)
         reports = [
-            read_knowledge(project.store.latest("knowledge_report", pack_name(workflow, profile, name)))
+            read_knowledge(steps.evidence_of(project, workflow, profile, name))
             for name in site_classes(project, profile)
         ]
         failed = any(report.verdict is Verdict.FAIL for report in reports)

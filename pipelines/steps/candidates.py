@@ -10,7 +10,7 @@ from fleet_manifests import Gate, RefusedError, Verdict
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
-from pipelines.steps import emulation
+from pipelines.steps import emulation, knowledge
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import ENVELOPE
 from pipelines.steps.packs import site_classes
@@ -51,7 +51,7 @@ def pack_candidates(project: Project, workflows: Sequence[str] = ()) -> list[Pac
             name = pack_name(workflow, profile, site_class)
             try:
                 made = project.store.latest("knowledge_pack", name).path / "pack"
-                evidence = project.store.latest("knowledge_report", name).path / ENVELOPE
+                evidence = knowledge.evidence_of(project, workflow, profile, site_class).path / ENVELOPE
             except RefusedError:
                 continue  # not made or not measured
             found.append(PackCandidate(workflow, resolved_profile(project, profile), site_class, made, (evidence,)))

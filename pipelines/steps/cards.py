@@ -95,7 +95,7 @@ def _packs(project: Project, builds: Sequence[Row]) -> Iterator[Row]:
         for site_class in site_classes(project, build.profile) if retrieves else ():
             name = pack_name(build.workflow, build.profile, site_class)
             try:
-                _, config, report = measured_pack(project, name)
+                _, config, report, _ = measured_pack(project, build.workflow, build.profile, site_class)
             except RefusedError:
                 continue  # not made, or not measured since
             yield Row(

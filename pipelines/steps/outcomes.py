@@ -26,13 +26,14 @@ from fleet_manifests import (
 from fleet_manifests.bundle import BUNDLE_FILE, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from pipelines.project.load import Project
-from pipelines.steps import emulation
+from pipelines.steps import emulation, knowledge
 from pipelines.steps.cases import why_not
 from pipelines.steps.choice import CHOICE
 from pipelines.steps.evidence import PAGE, REPORT, read_accuracy, read_knowledge, read_latency
 from pipelines.steps.packs import site_classes
 from pipelines.steps.received import evidence_of
 from pipelines.steps.release import ChannelState, channels
+from pipelines.store import Entry
 
 
 class PackOutcome(Wire):
@@ -102,29 +103,32 @@ def _packs(project: Project, workflow: str, profile: str) -> tuple[PackOutcome, 
     found = []
     for site_class in site_classes(project, profile) if workflow in project.retrievers else ():
         try:
-            found.append(_pack_outcome(project, pack_name(workflow, profile, site_class)))
+            found.append(_pack_outcome(project, workflow, profile, site_class))
         except RefusedError:
             continue  # not made, or not measured since
     return tuple(found)
 
 
-def measured_pack(project: Project, name: str) -> tuple[Path, PackConfig, KnowledgeReport]:
-    """Where a knowledge pack is, what it says of itself, and what was found in it.
+def measured_pack(
+    project: Project, workflow: str, profile: str, site_class: str
+) -> tuple[Path, PackConfig, KnowledgeReport, Entry]:
+    """Where a knowledge pack is, what it says of itself, what was found in it, and the entry that tells.
 
     Raises:
         RefusedError: it was not made, or not measured since.
     """
-    made, entry = project.store.latest("knowledge_pack", name), project.store.latest("knowledge_report", name)
+    name = pack_name(workflow, profile, site_class)
+    made = project.store.latest("knowledge_pack", name)
+    entry = knowledge.evidence_of(project, workflow, profile, site_class)
     report, digest = read_knowledge(entry), sha256_of(made.path / "pack" / "manifest.json")
     if report.bundle != digest:
         raise RefusedError(f"{name}: its evidence is about an older pack; materialize knowledge_pack again")
     path = made.path / "pack" / name / PACK_FILE
-    return path.parent, parse(PackConfig, path.read_bytes(), where=str(path)), report
+    return path.parent, parse(PackConfig, path.read_bytes(), where=str(path)), report, entry
 
 
-def _pack_outcome(project: Project, name: str) -> PackOutcome:
-    folder, config, report = measured_pack(project, name)
-    page = project.store.latest("knowledge_report", name).path / PAGE
+def _pack_outcome(project: Project, workflow: str, profile: str, site_class: str) -> PackOutcome:
+    folder, config, report, entry = measured_pack(project, workflow, profile, site_class)
     return PackOutcome(
         workflow=report.workflow,
         profile=report.profile,
@@ -135,7 +139,7 @@ def _pack_outcome(project: Project, name: str) -> PackOutcome:
         data_class=config.data_class,
         metrics=report.metrics,
         pack=report.bundle,
-        paths={"pack": str(folder), "knowledge_report": str(page)},
+        paths={"pack": str(folder), "knowledge_report": str(entry.path / PAGE)},
     )
 
 

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleet_manifests import (
     AccuracyReport,
+    Evidence,
     IntegrityError,
     LadingError,
     LatencyReport,
@@ -32,6 +34,10 @@ from pipelines.store import Entry
 from runtimes.measure.outputs import unpack
 from runtimes.measure.receipt import Opened, claimed, open_receipt
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 log = logging.getLogger(__name__)
 
 ACCURACY, LATENCY = "accuracy_report", "latency_report"
@@ -46,6 +52,8 @@ class Judged:
     entries: dict[str, Entry]
     """Store entry by kind, as own reports have them."""
     reports: dict[str, AccuracyReport | LatencyReport]
+    outputs: dict[str, NDArray[np.float32]]
+    """What the bundle gave on the device, [texts, width] by split."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def judge(project: Project, found: Standing) -> Judged:
         ACCURACY: project.store.run(by.step("received_accuracy_report", inputs), accuracy_work),
         LATENCY: project.store.run(by.step("received_latency_report", inputs), latency_work),
     }
-    return Judged(receipt, opened.digest, entries, _read(entries))
+    return Judged(receipt, opened.digest, entries, _read(entries), outputs)
 
 
 def kept(project: Project, name: str = "*", site: str = "*") -> list[Path]:
@@ -171,7 +179,7 @@ def evidence_of(project: Project, workflow: str, profile_name: str) -> dict[str,
     return {kind: own[kind] if place is None else found[place].entries[kind] for kind, place in chosen.items()}
 
 
-def counting(own: AccuracyReport | LatencyReport, others: Sequence[AccuracyReport | LatencyReport]) -> int | None:
+def counting(own: Evidence, others: Sequence[Evidence]) -> int | None:
     """Which report counts: the place among those of devices, or None for the factory's own. Pure.
 
     A device that saw a failure is always heard. Otherwise what the factory measured on such hardware counts,
