@@ -9,6 +9,16 @@ from typing import Any
 
 import pytest
 
+from evals.questions import read_unanswered
+from fleet_manifests import KnowledgeReport, Verdict
+from fleet_manifests.evidence import now
+from fleet_manifests.receipt import Receipt
+from pipelines.project.load import load_project
+from pipelines.steps import knowledge
+from pipelines.steps.evidence import read_knowledge
+from pipelines.steps.received import Judged
+from runtimes.engine import load_embedder
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 WORKFLOW = "sop_assistant"
 SITE, PROFILE, SITE_CLASS = "dc-north", "edge-this-machine", "warehouse"
@@ -116,3 +126,37 @@ def _vectors(line: Any) -> dict[str, int]:
         with sqlite3.connect(path) as base:
             found[path.name] = base.execute("SELECT count(*) FROM vectors").fetchone()[0]
     return found
+
+
+def test_a_pack_is_judged_by_what_a_device_made_of_the_questions(copy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the device embeds as this machine does, the figures are the factory's; where it does not, they say so."""
+    monkeypatch.setenv("LADING_KEYS", copy.environment["LADING_KEYS"])
+    project = load_project(copy.project)
+    own = read_knowledge(project.store.latest("knowledge_report", NAME))
+    bundle = project.store.latest("bundle", f"{WORKFLOW}--{PROFILE}").path / f"{WORKFLOW}--{PROFILE}"
+    corpus = project.store.latest("corpus", WORKFLOW).path
+    embedder = load_embedder(bundle)
+    outputs = {
+        split: embedder.embeddings([one.text for one in read_unanswered(corpus, split)])
+        for split in ("test", "oos_test")
+    }
+    receipt = Receipt(
+        id="0" * 32, site=SITE, workflow=WORKFLOW, profile=PROFILE, bundle=own.retriever, cases="sha256:" + "0" * 64,
+        manifest=1, taken=now(), machine=own.machine.model_copy(update={"kernel": "of a device"}),
+    )  # fmt: skip
+
+    def judged_by(given: dict[str, Any], digest: str) -> KnowledgeReport:
+        seen = Judged(receipt, digest, {}, {}, given)
+        monkeypatch.setattr(knowledge, "received", lambda *_: [seen])
+        monkeypatch.setattr(knowledge, "counting", lambda mine, others: 0)
+        return read_knowledge(knowledge.evidence_of(project, WORKFLOW, PROFILE, SITE_CLASS))
+
+    found = judged_by(outputs, "sha256:" + "1" * 64)
+    assert (found.metrics, found.gates, found.bundle) == (own.metrics, own.gates, own.bundle)
+    assert (found.site, found.receipt, found.machine.kernel) == (SITE, "sha256:" + "1" * 64, "of a device")
+    assert own.receipt is None
+    turned = {split: vectors[:, ::-1] for split, vectors in outputs.items()}
+    worse = judged_by(turned, "sha256:" + "2" * 64)
+    assert worse.metric("ndcg_at_10").value < own.metric("ndcg_at_10").value
+    assert worse.verdict is Verdict.FAIL
+    assert read_knowledge(project.store.latest("knowledge_report", NAME)) == own
