@@ -61,8 +61,8 @@ class Embedder(Loaded):
         import numpy as np
 
         found = np.empty((len(texts), self.config.dimension or 0), np.float32)
-        for row, text in enumerate(texts):
-            found[row] = self._run(self._encode(text)[0])
+        for row, vector in enumerate(self._outputs(texts)):
+            found[row] = vector
         return found
 
     outputs = embeddings

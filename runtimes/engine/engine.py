@@ -78,7 +78,7 @@ class Engine(Loaded):
         """
         import numpy as np
 
-        rows = [self._run(self._encode(text)[0]) for text in texts]
+        rows = list(self._outputs(texts))
         return np.stack(rows) if rows else np.empty((0, len(self.config.labels)), np.float32)
 
     outputs = logits

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -37,6 +39,8 @@ class Loaded(ABC):
         if threads is not None and threads < 1:
             raise UsageError(f"threads: at least 1 expected, found {threads}")
         self.config = config
+        self.threads = threads or config.session.threads
+        """Of one run of the graph."""
         self._where = folder
         self._tokenizer = open_tokenizer(file_of(folder, config.tokenizer, "tokenizer"), config.max_tokens)
         table = open_table(folder, config.word_embeddings) if config.word_embeddings else None
@@ -57,6 +61,24 @@ class Loaded(ABC):
             return self._tokenizer.encode(text)
         except TypeError as exc:
             raise DataError("text: not valid Unicode (a lone surrogate); send UTF-8") from exc
+
+    def _outputs(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
+        """The output, float32 [n], of each text, in their order; as many at a time as there are cores for.
+
+        Raises:
+            DataError: a text is empty, too long or not valid Unicode.
+            IntegrityError: the model fails, or gives something else than `config` says.
+        """
+
+        def output(text: str) -> np.ndarray:
+            return self._run(self._encode(text)[0])
+
+        at_once = len(os.sched_getaffinity(0)) // self.threads
+        if at_once < 2:
+            yield from map(output, texts)
+            return
+        with ThreadPoolExecutor(at_once) as pool:
+            yield from pool.map(output, texts)
 
     def _run(self, ids: Sequence[int]) -> np.ndarray:
         """The output, float32 [n], of one unpadded input.

@@ -61,6 +61,19 @@ def test_cuts_at_max_tokens_and_says_so(bundle) -> None:
     assert (cut.tokens, cut.truncated) == (16, True)
 
 
+@pytest.mark.parametrize("cores", [1, 4])
+def test_many_texts_keep_their_order_on_any_number_of_cores(
+    bundle, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(bundle())
+    texts = ["late truck", "ready", "broken broken"] * 40
+    alone = [engine.logits([text])[0] for text in texts]
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    assert (engine.logits(texts) == np.stack(alone)).all()
+    with pytest.raises(DataError, match="empty"):
+        engine.logits([*texts, " ", *texts])
+
+
 def test_logits_are_raw_and_unpadded(bundle) -> None:
     logits = load(bundle()).logits(["late truck", "ready", "broken broken"])
     assert logits.dtype == np.float32
