@@ -98,7 +98,7 @@ def _panel(axes: Axes, group: Sequence[tuple[Candidate, bool]], references: Mapp
         axes.set_xlabel("size in MB, not timed")
     _limits(axes, [one for one, _ in group])
     if any(one.split == "test" for one, _ in group):
-        _lines(axes, references, 0.45 if timed else 0.15)
+        _lines(axes, references, 0.45 if timed else 0.3)
     for (one, best), (x, y) in zip(group, spots, strict=True):
         _dot(axes, one, best, x, y)
     _labels(axes, group, spots)

@@ -254,7 +254,7 @@ def _facts(reports: Sequence[Evidence], setting: Setting) -> dict[str, str]:
     profile, goal = setting.profile, setting.profile.latency
     facts = dict(setting.facts)
     facts["profile"] = (
-        f"{profile.isa.value}, {profile.cores} cores, {profile.memory_mb:,} MB, "
+        f"{profile.isa.value}, {_cores(profile.cores)}, {profile.memory_mb:,} MB, "
         f"p{goal.percentile} at most {goal.milliseconds:g} ms at {goal.tokens} tokens"
     )
     for report in reports:
@@ -277,8 +277,11 @@ def _timed(report: LatencyReport) -> str:
     """How latency was taken."""
     tool = f"MLPerf LoadGen {report.loadgen}" if report.loadgen else "our own loop"
     held = f", memory held by {report.memory_held}" if report.memory_held else ""
-    cores = "1 core" if report.cores == 1 else f"{report.cores} cores"
-    return f"{tool}, {report.queries:,} queries, one at a time on {cores}{held}"
+    return f"{tool}, {report.queries:,} queries, one at a time on {_cores(report.cores)}{held}"
+
+
+def _cores(number: int) -> str:
+    return "1 core" if number == 1 else f"{number} cores"
 
 
 def _machine(found: Machine) -> str:
