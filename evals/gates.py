@@ -78,7 +78,8 @@ def no_worse(comparison: Comparison) -> Gate:
     """Whether a cheaper baseline beats the model beyond chance: then the model is not worth shipping."""
     found = comparison
     fails = found.high < 0
-    says = "the baseline is better; ship that one" if fails else "the baseline is not shown to be better"
+    better = "the baseline is better; let its kind be a candidate (training.candidates) or tune anew"
+    says = better if fails else "the baseline is not shown to be better"
     return Gate(
         name=f"baseline/{found.against}",
         verdict=FAIL if fails else PASS,
