@@ -233,6 +233,6 @@ def interval(metric: Metric) -> str:
 def _pair(found: Comparison) -> str:
     return (
         f"{found.metric} {found.ours:.3f} against {found.theirs:.3f} of {found.against}, difference "
-        f"{found.difference:+.3f} ({found.confidence:.0%} interval {found.low:+.3f} to {found.high:+.3f}, "
+        f"{found.difference:+.3f} ({100 * found.confidence:g}% interval {found.low:+.3f} to {found.high:+.3f}, "
         f"n = {found.n}, lost {found.lost}, gained {found.gained})"
     )

@@ -15,8 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fleet_manifests import DataError
+from quantize.embeddings import halve, in_blocks
 from quantize.graphs import operators
 from quantize.unpad import drop_mask
+from quantize.vocabulary import trim_vocabulary
+from quantize.widen import keep_sensitive
 
 Samples = Sequence[Sequence[int]]
 """Token ids of real texts, unpadded."""
@@ -32,6 +35,8 @@ class Pass:
     """It looks at real inputs."""
     optional: bool = False
     """A graph in which it finds nothing to change is built without it."""
+    forgets: bool = False
+    """It drops what the given texts did not need."""
 
 
 def fuse_attention(path: Path, _: Samples = ()) -> int:
@@ -67,6 +72,11 @@ PASSES: Mapping[str, Pass] = MappingProxyType(
     {
         "fuse-attention": Pass(fuse_attention, optional=True),
         "drop-mask": Pass(free_from_mask, optional=True),
+        "trim-vocabulary": Pass(trim_vocabulary, needs_texts=True, forgets=True),
+        "embeddings-16bit": Pass(halve),
+        "embeddings-8bit": Pass(lambda path, _: in_blocks(path, 8)),
+        "embeddings-4bit": Pass(lambda path, _: in_blocks(path, 4)),
+        "keep-sensitive": Pass(keep_sensitive, needs_texts=True),
     }
 )
 """Every pass that a recipe may name."""

@@ -59,6 +59,11 @@ class Recipe:
         """Whether real inputs have a part in what is built."""
         return any(PASSES[name].needs_texts for name in (*self.passes, *self.after))
 
+    @property
+    def forgets(self) -> bool:
+        """Whether it drops what the training texts did not need, so that disturbed texts must be tried too."""
+        return any(PASSES[name].forgets for name in (*self.passes, *self.after))
+
     def session_for(self, profile: HardwareProfile) -> SessionConfig:
         """The session options on the cores of a profile."""
         return self.session.model_copy(update={"threads": profile.cores})

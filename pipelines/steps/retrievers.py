@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,10 @@ from fleet_manifests import (
     Calibration,
     Comparison,
     Fusion,
-    HardwareProfile,
+    Gate,
     PackConfig,
     Passage,
     SimilarityCase,
-    Verdict,
     dump,
     parse,
 )
@@ -26,6 +25,7 @@ from pipelines.project.load import Project
 from pipelines.steps.configs import dimension, draft, retrieval_policy
 from pipelines.steps.models import base_of
 from pipelines.steps.pack_files import write
+from pipelines.steps.trials import VALIDATION
 from pipelines.steps.vectors import Vectors
 from pipelines.store import Entry, Step
 
@@ -35,12 +35,17 @@ if TYPE_CHECKING:
 
     from evals.calibration import Calibrated
     from evals.questions import Question
-    from quantize.search import Score
     from runtimes.engine import Embedder
     from runtimes.knowledge import Pack
+    from runtimes.knowledge.values import Rankings as Ranked
 
+Rankings = Mapping[str, Sequence[str]]
+"""Passage ids, best first, by question id."""
 INDEX = "index"
 RANKINGS = "rankings.json"
+NEAREST = "nearest_validation"
+NEIGHBOURS = 10
+"""Passages around a question whose overlap with those of the unquantized model is told (r10)."""
 LIBRARIES = ("onnxruntime", "tokenizers", "numpy", "bm25s", "pystemmer", "simsimd")
 SMOKE_CASES = 3
 FROZEN = "snapshot"
@@ -91,6 +96,8 @@ def reference(project: Project, workflow: str) -> Entry:
         pack = configure(out / INDEX, config.model_copy(update={"fusion": fusion}))
         asked = {**questions, DISTURBED: disturbed_questions(questions["test"])}
         found = {split: rankings(pack, embedder, some) for split, some in asked.items()}
+        near = searched(pack, embedder, questions["validation"])
+        found[NEAREST] = {id_: list(ranked.dense[:NEIGHBOURS]) for id_, ranked in near}
         (out / RANKINGS).write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)
@@ -183,23 +190,38 @@ def compared(
     project: Project,
     workflow: str,
     corpus: Path,
-    ours: Mapping[str, Sequence[str]],
-    theirs: Mapping[str, Sequence[str]],
+    ours: Rankings,
+    theirs: Rankings,
     *,
     against: str,
+    places: Sequence[int] | None = None,
+    confidence: float | None = None,
 ) -> Comparison:
-    """The paired difference of two models' rankings on validation, by the workflow's metric."""
+    """The paired difference of two models' rankings on validation, by the workflow's metric.
+
+    Args:
+        project: whose policy it is.
+        workflow: of both.
+        corpus: folder of the corpus.
+        ours: what the one found.
+        theirs: what the other found.
+        against: what the other is.
+        places: questions that count; None: all.
+        confidence: of the interval; None: the gate's.
+    """
     from evals.questions import read_questions
     from evals.ranking import compare_rankings, per_question
 
     policy = retrieval_policy(project, workflow)
-    relevant = {question.id: question.relevant for question in read_questions(corpus, "validation").questions}
+    every = read_questions(corpus, "validation").questions
+    some = every if places is None else [every[place] for place in places]
+    relevant = {question.id: question.relevant for question in some}
     return compare_rankings(
         per_question(ours, relevant),
         per_question(theirs, relevant),
         metric=policy.metric,
         against=against,
-        confidence=policy.confidence,
+        confidence=confidence or policy.confidence,
         resamples=policy.resamples,
         seed=policy.seed,
     )
@@ -227,49 +249,97 @@ def answers(project: Project, workflow: str, bundle: Path, corpus: Path) -> dict
         return {split: rankings(pack, embedder, some) for split, some in questions.items()}
 
 
+def searched(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> Iterator[tuple[str, Ranked]]:
+    """What is found for each question, by its id."""
+    for question in questions:
+        yield question.id, pack.rankings(embedder.embed(question.text).vector, question.text)
+
+
 def rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> dict[str, list[str]]:
     """Passage ids, best first, by question id."""
-    return {
-        question.id: list(pack.rankings(embedder.embed(question.text).vector, question.text).fused)
-        for question in questions
-    }
+    return {id_: list(ranked.fused) for id_, ranked in searched(pack, embedder, questions)}
 
 
-class Trial:
+class Judge:
     """Judges builds by what they find in the frozen library for validation questions."""
 
-    def __init__(
-        self, project: Project, workflow: str, profile: HardwareProfile, corpus: Path, reference: Path
-    ) -> None:
+    def __init__(self, project: Project, workflow: str, corpus: Path, reference: Path) -> None:
         """Take the validation questions, and what the unquantized model finds for them."""
         from evals.questions import read_questions
 
-        self._project, self._workflow, self._profile = project, workflow, profile
-        self._corpus = corpus
+        self._project, self._workflow, self._corpus = project, workflow, corpus
         self._pack = open_index(reference / INDEX)
         self._questions = read_questions(corpus, "validation").questions
-        self._theirs = json.loads((reference / RANKINGS).read_text())["validation"]
-        self.answers: dict[str, list[str]] = {}
-        """What the last build found for the validation questions."""
+        self._theirs = json.loads((reference / RANKINGS).read_text())
+        gates = project.retriever(workflow).gates
+        self.margin, self.confidence = gates.margin, gates.confidence
+        self.texts = [question.text for question in self._questions]
 
-    def evaluate(self, folder: Path) -> Score:
-        """Non-inferiority to the unquantized model, paired; few questions may leave it open, the test decides."""
-        from evals.gates import non_inferior
-        from quantize.search import Score
+    def training_texts(self) -> list[str]:
+        """Training questions and the passages of the frozen library."""
+        from evals.questions import read_questions
+
+        passages = read_passages(self._corpus / PASSAGES_FILE, PASSAGES_FILE)
+        questions = read_questions(self._corpus, "train").questions
+        return [*(question.text for question in questions), *(passage.content for passage in passages)]
+
+    def open(self, folder: Path, config: BundleConfig) -> None:
+        """Load a build."""
         from runtimes.engine import load_embedder_parts
 
-        recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
-        config = draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile)
-        ours = self.answers = rankings(self._pack, load_embedder_parts(folder, config), self._questions)
-        found = compared(self._project, self._workflow, self._corpus, ours, self._theirs, against="unquantized")
-        gate = non_inferior(found, margin=self._project.retriever(self._workflow).gates.margin)
-        return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
+        self._embedder = load_embedder_parts(folder, config)
+        self._found: dict[str, list[str]] = {}
+        self._near: dict[str, list[str]] = {}
 
-    def calibrated(self) -> Calibrated:
-        """Nothing of a bundle: how sure a search is depends on the library, and is chosen for each pack."""
-        from evals.calibration import Calibrated
+    def answer(self, places: Sequence[int]) -> None:
+        """Have it look for the questions at these places."""
+        some = [self._questions[place] for place in places]
+        for id_, ranked in searched(self._pack, self._embedder, some):
+            self._found[id_], self._near[id_] = list(ranked.fused), list(ranked.dense[:NEIGHBOURS])
 
-        return Calibrated(Calibration())
+    def compare(self, places: Sequence[int], confidence: float) -> Comparison:
+        """The paired difference to the unquantized model on the questions at these places."""
+        return self._compared(self._found, self._theirs["validation"], places, confidence)
+
+    def _compared(self, ours: Rankings, theirs: Rankings, places: Sequence[int] | None, level: float) -> Comparison:
+        return compared(
+            self._project,
+            self._workflow,
+            self._corpus,
+            ours,
+            theirs,
+            against="unquantized",
+            places=places,
+            confidence=level,
+        )
+
+    def robust(self) -> Gate:
+        """Whether it loses on the disturbed validation questions what it does not lose on clean ones."""
+        from evals.gates import robust
+        from evals.retrieval import disturbed_questions
+
+        asked = disturbed_questions(self._questions)
+        ours = rankings(self._pack, self._embedder, asked)
+        theirs = rankings(self._pack, unquantized(self._project, self._workflow), asked)
+        return robust(self._compared(ours, theirs, None, self.confidence), margin=self.margin)
+
+    def metrics(self) -> dict[str, float]:
+        """The gate's metric, and the share of the nearest passages that are those of the unquantized model."""
+        found = self._compared(self._found, self._theirs["validation"], None, self.confidence)
+        theirs = self._theirs[NEAREST]
+        shared = [len(set(near) & set(theirs[id_])) / len(theirs[id_]) for id_, near in self._near.items()]
+        return {found.metric: found.ours, "neighbour_overlap": sum(shared) / len(shared)}
+
+    def save(self, out: Path) -> None:
+        """Write the rankings."""
+        (out / VALIDATION).write_text(json.dumps(self._found))
+
+
+def calibrated(_: Project, __: str, ___: Path, ____: BundleConfig, _____: Path, ______: Path) -> Calibrated:
+    """Nothing of a bundle: how sure a search is depends on the library, and is chosen for each pack."""
+    from evals.calibration import Calibrated
+
+    return Calibrated(Calibration())
 
 
 def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
