@@ -155,7 +155,7 @@ def choose(candidates: Sequence[Figures], timing: Timing, objective: Objective) 
         Objective.ACCURACY: (loses, slow, large),
     }
     taken = min(some, key=lambda one: (*(key(one) for key in orders[objective]), place[one.recipe]))
-    reason = _reason(taken, objective, why_not, len(candidates))
+    reason = _reason(taken, objective, why_not, len(candidates), fastest)
     return Choice(taken.recipe, frozenset(one.recipe for one in some), reason, "" if alone else why_not)
 
 
@@ -173,12 +173,13 @@ def _axes(one: Figures, times: Mapping[str, float], timing: Timing) -> tuple[flo
     return (*better, times[one.recipe], one.size, timing.memory_mb.get(one.recipe, 0.0))
 
 
-def _reason(taken: Figures, objective: Objective, why_not: str, candidates: int) -> str:
+def _reason(taken: Figures, objective: Objective, why_not: str, candidates: int, fastest: str) -> str:
     """Why this one, in words."""
     if candidates == 1:
         return "taken: the only one that passes"
+    equal = f"one that is as fast as the fastest ({fastest}) and smaller or surer,"
     by = {
-        Objective.LATENCY: "the fastest",
+        Objective.LATENCY: "the fastest" if taken.recipe == fastest else equal,
         Objective.SIZE: f"the smallest ({taken.size / 1e6:.1f} MB)",
         Objective.ACCURACY: f"the one that is sure to lose least (at most {max(-taken.least, 0.0):.3f})",
     }[objective]

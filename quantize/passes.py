@@ -17,6 +17,7 @@ from types import MappingProxyType
 from fleet_manifests import DataError
 from quantize.embeddings import halve, in_blocks
 from quantize.graphs import operators
+from quantize.ranges import freeze_ranges
 from quantize.unpad import drop_mask
 from quantize.vocabulary import trim_vocabulary
 from quantize.widen import keep_sensitive
@@ -76,6 +77,7 @@ PASSES: Mapping[str, Pass] = MappingProxyType(
         "embeddings-16bit": Pass(halve),
         "embeddings-8bit": Pass(lambda path, _: in_blocks(path, 8)),
         "embeddings-4bit": Pass(lambda path, _: in_blocks(path, 4)),
+        "freeze-ranges": Pass(freeze_ranges, needs_texts=True),
         "keep-sensitive": Pass(keep_sensitive, needs_texts=True),
     }
 )

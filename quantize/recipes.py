@@ -69,17 +69,65 @@ class Recipe:
         return self.session.model_copy(update={"threads": profile.cores})
 
 
+@dataclass(frozen=True)
+class _Variant:
+    """What makes a recipe another one than plain dynamic int8."""
+
+    name: str
+    description: str
+    passes: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    session: SessionConfig = NO_SKIP_LAYER_NORM
+    unpadded: tuple[str, ...] = UNPADDED
+
+
+VARIANTS = (
+    _Variant("", "signed weights per channel, attention fused"),
+    _Variant("8bit-embeddings", "embeddings of 8 bits in blocks", ("embeddings-8bit",)),
+    _Variant("4bit-embeddings", "embeddings of 4 bits in blocks", ("embeddings-4bit",)),
+    _Variant("trimmed", "only the embeddings that the workflow's texts need", ("trim-vocabulary",)),
+    _Variant("static", "ranges of activations fixed on training texts", after=("freeze-ranges",)),
+    _Variant("mixed", "the most sensitive products in 8-bit blocks", ("keep-sensitive",)),
+    _Variant("mixed-8bit-embeddings", "mixed, and embeddings of 8 bits", ("keep-sensitive", "embeddings-8bit")),
+    _Variant("mixed-4bit-embeddings", "mixed, and embeddings of 4 bits", ("keep-sensitive", "embeddings-4bit")),
+    _Variant("skip-norm", "the runtime may fuse residual sums into norms", session=SessionConfig()),
+    _Variant("unfused", "the graph as it was exported", unpadded=()),
+)
+"""Of dynamic int8, fastest first."""
+
+
+def _int8(variant: _Variant, base: str, quantization: Quantization, isa: frozenset[IsaClass]) -> Recipe:
+    name = f"{base}-{variant.name}" if variant.name else base
+    bits = "7-bit weights, which cannot saturate without VNNI" if quantization.reduce_range else "8-bit weights"
+    return Recipe(
+        name,
+        f"dynamic int8, {bits}: {variant.description}",
+        isa,
+        (*variant.unpadded, *variant.passes),
+        quantization,
+        variant.after,
+        variant.session,
+    )
+
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
         for recipe in (
-            Recipe("int8", "dynamic int8, signed weights per channel, attention fused", FAST_INT8, UNPADDED, FULL),
+            *(_int8(variant, "int8", FULL, FAST_INT8) for variant in VARIANTS),
+            *(_int8(variant, "int8-reduced-range", REDUCED, ANY_INT8) for variant in VARIANTS),
+            Recipe("fp32-fused", "full precision, attention fused", ANY, UNPADDED),
             Recipe(
-                "int8-reduced-range",
-                "as int8 with 7-bit weights, which cannot saturate without VNNI",
-                ANY_INT8,
-                UNPADDED,
-                REDUCED,
+                "fp32-4bit-embeddings",
+                "full precision, attention fused, embeddings of 4 bits in blocks",
+                ANY,
+                (*UNPADDED, "embeddings-4bit"),
+            ),
+            Recipe(
+                "fp32-16bit-embeddings",
+                "full precision, attention fused, embeddings of 16 bits",
+                ANY,
+                (*UNPADDED, "embeddings-16bit"),
             ),
             Recipe("fp32", "the exported weights as they are; the reference of every comparison", ANY),
         )

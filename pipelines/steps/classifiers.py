@@ -118,9 +118,15 @@ class Judge:
         from evals.disturbances import disturbed
         from evals.gates import robust
 
+        asked = disturbed(self.texts)
         theirs = on_disturbed(self._project, self._workflow)
-        ours = _labels(self._engine, disturbed(self.texts).texts)
-        found = compared(self._project, self._workflow, self._corpus, ours, theirs, against="unquantized")
+        ours = _labels(self._engine, asked.texts)
+        every = [[""] * len(self.texts) for _ in range(2)]
+        for place, *given in zip(asked.places, ours, theirs, strict=True):
+            every[0][place], every[1][place] = given
+        found = compared(
+            self._project, self._workflow, self._corpus, *every, against="unquantized", places=asked.places
+        )
         return robust(found, margin=self.margin)
 
     def metrics(self) -> dict[str, float]:

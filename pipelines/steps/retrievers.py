@@ -315,13 +315,15 @@ class Judge:
 
     def robust(self) -> Gate:
         """Whether it loses on the disturbed validation questions what it does not lose on clean ones."""
+        from evals.disturbances import disturbed
         from evals.gates import robust
         from evals.retrieval import disturbed_questions
 
         asked = disturbed_questions(self._questions)
         ours = rankings(self._pack, self._embedder, asked)
         theirs = rankings(self._pack, unquantized(self._project, self._workflow), asked)
-        return robust(self._compared(ours, theirs, None, self.confidence), margin=self.margin)
+        places = disturbed(self.texts).places
+        return robust(self._compared(ours, theirs, places, self.confidence), margin=self.margin)
 
     def metrics(self) -> dict[str, float]:
         """The gate's metric, and the share of the nearest passages that are those of the unquantized model."""

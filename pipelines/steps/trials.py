@@ -250,9 +250,10 @@ class Trials:
                 json.dumps({**found.model_dump(mode="json"), "memory_mb": memory}, indent=2, sort_keys=True) + "\n"
             )
 
-        return self._timing(json.loads((self._project.store.run(step, work).path / "timing.json").read_text()))
+        found = json.loads((self._project.store.run(step, work).path / "timing.json").read_text())
+        return self._timing(found, list(folders))
 
-    def _timing(self, found: Mapping[str, Any]) -> Timing:
+    def _timing(self, found: Mapping[str, Any], names: Sequence[str]) -> Timing:
         """What was measured, and whether it may decide."""
         from quantize.choice import Timing
         from runtimes.engine.host import facts
@@ -265,7 +266,7 @@ class Trials:
             why = f"the machine was not steady: its speed moved by {found['drift']:.0%}"
         elif (found["waited"] or 0.0) > QUIET:
             why = f"the machine was busy: {found['waited']:.0%} of the time went by waiting for a cpu"
-        rounds = {name: tuple(some) for name, some in found["rounds"].items()}
+        rounds = {name: tuple(found["rounds"][name]) for name in names}
         return Timing(rounds, found["memory_mb"], why or "")
 
 
