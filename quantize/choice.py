@@ -170,7 +170,7 @@ def _times(names: Sequence[str], timing: Timing, why_not: str) -> dict[str, floa
 def _axes(one: Figures, times: Mapping[str, float], timing: Timing) -> tuple[float, ...]:
     """The figures that compete; lower is better."""
     better = [-one.metrics[name] for name in sorted(one.metrics)]
-    return (*better, times[one.recipe], one.size, timing.memory_mb.get(one.recipe, 0.0))
+    return (*better, -one.least, times[one.recipe], one.size, timing.memory_mb.get(one.recipe, 0.0))
 
 
 def _reason(taken: Figures, objective: Objective, why_not: str, candidates: int, fastest: str) -> str:
