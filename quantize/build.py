@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from quantize.export import COMPANIONS, MODEL
 from quantize.graphs import integer_operators, operators
 from quantize.integers import to_integers
 from quantize.passes import Samples, run_passes
-from quantize.recipes import Recipe
+from quantize.recipes import UNPADDED, Recipe
 from quantize.split import split_word_embeddings
 from quantize.staging import copy_present, staged
 
 RECORD = "recipe.json"
+PREPARED = "passes.json"
+"""What was done to a prepared graph."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,28 @@ class BuildRecord:
     versions: dict[str, str]
 
 
-def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = ()) -> BuildRecord:
+def prepare(onnx: Path, out: Path, passes: Sequence[str] = UNPADDED) -> None:
+    """Run passes that many recipes begin with once for all of them.
+
+    Args:
+        onnx: the folder that `export_onnx` wrote.
+        out: a folder that is there; gets `model.onnx` and what was done to it.
+        passes: which need no texts.
+
+    Raises:
+        DataError: the folder has no model, or a pass does not know it.
+        StorageError: the disk is full or not writable.
+    """
+    source = _source(onnx)
+    with staged(out) as stage:
+        copy_present((MODEL,), onnx, stage)
+        blocks = operators(stage / MODEL)["Softmax"]
+        done = _checked(f"passes {', '.join(passes)}", lambda: run_passes(passes, stage / MODEL, ()))
+        told = {"source": sha256_of(source), "attention_blocks": blocks, "passes": done}
+        (stage / PREPARED).write_text(json.dumps(told))
+
+
+def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepared: Path | None = None) -> BuildRecord:
     """Make a build. Equal inputs give equal bytes.
 
     Args:
@@ -50,39 +74,57 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = ()) -> Build
         out: a new or empty folder; gets `model.onnx`, its word embeddings, the tokenizer, labels, arguments and
             `recipe.json`.
         samples: token ids of training texts, for a recipe that `needs_texts`.
+        prepared: what `prepare` made of the same model with the passes that the recipe begins with.
 
     Raises:
         DataError: the folder has no model, or the recipe cannot be applied to it.
         StorageError: the disk is full or not writable.
         UsageError: `out` holds files already.
     """
-    source = onnx / MODEL
-    if not source.is_file():
-        raise DataError(f"{onnx}: no {MODEL}; export the model first")
+    source = sha256_of(_source(onnx))
     with staged(out) as stage:
         model = stage / MODEL
         copy_present((MODEL, *COMPANIONS), onnx, stage)
-        blocks = operators(model)["Softmax"]
-        done = _rewrite(recipe, model, samples)
+        blocks, done = operators(model)["Softmax"], {}
+        if prepared is not None:
+            done = json.loads((prepared / PREPARED).read_text())["passes"]
+            copy_present((MODEL,), prepared, stage)
+        done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
         table = split_word_embeddings(model)
-        record = _record(recipe, sha256_of(source), (blocks, done), operators(model), table)
+        record = _record(recipe, source, (blocks, done), operators(model), table)
         (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
     return record
 
 
-def _rewrite(recipe: Recipe, model: Path, samples: Samples) -> dict[str, int]:
-    """Passes, quantization, passes, in place; what the passes did.
+def _source(onnx: Path) -> Path:
+    """The exported model of a folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not (onnx / MODEL).is_file():
+        raise DataError(f"{onnx}: no {MODEL}; export the model first")
+    return onnx / MODEL
+
+
+def _rewrite(recipe: Recipe, model: Path, samples: Samples, done: dict[str, int]) -> dict[str, int]:
+    """Passes that were not done yet, quantization, passes, in place; what all passes did."""
+    before = run_passes(recipe.passes[len(done) :], model, samples)
+    if recipe.quantization is not None:
+        to_integers(model, recipe.quantization, samples)
+    return {**done, **before, **run_passes(recipe.after, model, samples)}
+
+
+def _checked(what: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
+    """The outcome of passes.
 
     Raises:
         DataError: one of them does not know this graph.
     """
     try:
-        done = run_passes(recipe.passes, model, samples)
-        if recipe.quantization is not None:
-            to_integers(model, recipe.quantization, samples)
-        return {**done, **run_passes(recipe.after, model, samples)}
+        return work()
     except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, IndexError, KeyError) as exc:
-        raise DataError(f"recipe {recipe.name} cannot be applied: {exc}; use the recipe fp32") from exc
+        raise DataError(f"{what} cannot be applied: {exc}; use the recipe fp32") from exc
 
 
 def _record(

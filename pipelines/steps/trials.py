@@ -32,6 +32,8 @@ VALIDATION = "validation.json"
 ROUNDS = 15
 """Rounds of a timing: enough for an interval at 95 % that leaves out the three largest and smallest."""
 TIMED_TEXTS = 12
+BUILD_CODE = ("quantize", "pipelines.steps.trials")
+"""What makes a build."""
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals.*", "pipelines.steps.trials",
     "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
@@ -131,14 +133,37 @@ class Trials:
             name="recipe_build",
             inputs={"onnx_model": model.digest, **({"corpus": corpus.digest} if recipe.needs_texts else {})},
             parameters=described(recipe),
-            code=("quantize", "pipelines.steps.trials"),
+            code=BUILD_CODE,
             libraries=("onnx", "onnxruntime"),
         )
 
         def work(out: Path) -> None:
-            _or_why_not(out, lambda: apply(recipe, model.path, out, self._samples if recipe.needs_texts else ()))
+            samples = self._samples if recipe.needs_texts else ()
+            _or_why_not(out, lambda: apply(recipe, model.path, out, samples, prepared=self._prepared(recipe)))
 
         entry = self._builds[recipe.name] = self._project.store.run(step, work)
+        return _require(entry).path
+
+    def _prepared(self, recipe: Recipe) -> Path | None:
+        """The model after the passes that most recipes begin with; None where this one does not.
+
+        Raises:
+            RefusedError: they cannot be applied.
+        """
+        from quantize.build import prepare
+        from quantize.recipes import UNPADDED
+
+        if recipe.passes[: len(UNPADDED)] != UNPADDED:
+            return None
+        model = self._inputs.model
+        step = Step(
+            name="prepared_graph",
+            inputs={"onnx_model": model.digest},
+            parameters={"passes": UNPADDED},
+            code=BUILD_CODE,
+            libraries=("onnx", "onnxruntime"),
+        )
+        entry = self._project.store.run(step, lambda out: _or_why_not(out, lambda: prepare(model.path, out)))
         return _require(entry).path
 
     @cached_property

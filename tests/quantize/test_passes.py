@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from fleet_manifests import DataError
 from quantize import RECIPES, Recipe, apply
+from quantize.build import prepare
 from quantize.embeddings import in_blocks
 from quantize.export import tokenize
 from quantize.passes import PASSES, run_passes
@@ -165,3 +166,12 @@ def test_static_ranges_hold_what_the_texts_gave(exported: Path, tmp_path: Path, 
     kinds = [node.op_type for node in onnx.load(str(tmp_path / "int8-static" / "model.onnx")).graph.node]
     assert "DynamicQuantizeLinear" not in kinds and "MatMulInteger" not in kinds
     assert kinds.count("MatMulIntegerToFloat") == 7 and kinds.count("QAttention") == 2
+
+
+def test_a_prepared_graph_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
+    prepare(exported, tmp_path / "prepared")
+    for name in ("int8", "fp32-fused"):
+        first = apply(RECIPES[name], exported, tmp_path / name)
+        second = apply(RECIPES[name], exported, tmp_path / f"{name}-2", prepared=tmp_path / "prepared")
+        assert first == second
+        assert (tmp_path / name / "model.onnx").read_bytes() == (tmp_path / f"{name}-2" / "model.onnx").read_bytes()
