@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from fleet_manifests import DataError, IntegrityError, Objective, RefusedError, Verdict
-from quantize.choice import Figures, Timing, choose, ratios
+from quantize.choice import Figures, Timing, choose, noise, ratios
 from quantize.recipes import Recipe
 
 REFUSALS = (DataError, IntegrityError, RefusedError)
@@ -68,6 +68,8 @@ class Trial:
     """Interval of that."""
     latency_ms: float | None = None
     """Median, in this run; only ratios compare across runs."""
+    times_count: bool = False
+    """Whether the times were good enough to decide: on hardware of the profile, and steady."""
     memory_mb: float | None = None
     """Peak memory of a process that runs it."""
 
@@ -80,8 +82,6 @@ class SearchResult:
     chosen: Recipe | None
     folder: Path | None
     """The chosen build."""
-    timing: str = ""
-    """Why times did not decide; empty: they did, or there was nothing to decide."""
 
     def require(self) -> Trial:
         """The trial that was chosen.
@@ -141,9 +141,9 @@ def search(
     for one in open_ if passing else ():
         if one not in passing:
             trials[one.recipe.name] = _trial(one, Outcome.UNDECIDED, one.score.reason, Timing())
-    taken, timing = _decide(passing or open_, time, objective, memory_limit, trials)
+    taken = _decide(passing or open_, time, objective, memory_limit, trials)
     ordered = tuple(trials[recipe.name] for recipe in recipes)
-    return SearchResult(ordered, taken.recipe if taken else None, taken.folder if taken else None, timing)
+    return SearchResult(ordered, taken.recipe if taken else None, taken.folder if taken else None)
 
 
 def _decide(
@@ -152,8 +152,8 @@ def _decide(
     objective: Objective,
     memory_limit: int | None,
     trials: dict[str, Trial],
-) -> tuple[_Tried | None, str]:
-    """Time what may be taken, and take one; adds the trials of all. The second is why times did not decide."""
+) -> _Tried | None:
+    """Time what may be taken, and take one; adds the trials of all."""
     timing = time({one.recipe.name: one.folder for one in some}) if len(some) > 1 else Timing()
     fitting = []
     for one in some:
@@ -164,7 +164,7 @@ def _decide(
         else:
             fitting.append(one)
     if not fitting:
-        return None, timing.unusable
+        return None
     figures = [Figures(one.recipe.name, one.score.metrics, one.score.least, one.size) for one in fitting]
     choice = choose(figures, timing, objective)
     taken = next(one for one in fitting if one.recipe.name == choice.recipe)
@@ -177,7 +177,7 @@ def _decide(
         else:
             outcome, says = Outcome.BEATEN, "another that passes is as good in everything and better in something"
         trials[name] = _trial(one, outcome, f"{says}; {one.score.reason}", timing)
-    return taken, choice.timing
+    return taken
 
 
 def _trial(one: _Tried, outcome: Outcome, reason: str, timing: Timing) -> Trial:
@@ -193,6 +193,7 @@ def _trial(one: _Tried, outcome: Outcome, reason: str, timing: Timing) -> Trial:
         latency_low=found.low,
         latency_high=found.high,
         latency_ms=rounds[len(rounds) // 2],
+        times_count=not noise(timing),
         memory_mb=timing.memory_mb.get(name),
     )
 

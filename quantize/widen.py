@@ -95,7 +95,7 @@ def _both_ways(graph: Any, node: Any, number: int) -> None:
         )
     )
     node.output[0] = f"{own}float"
-    steps = (
+    steps: tuple[tuple[str, list[str], list[str], dict[str, Any]], ...] = (
         ("DynamicQuantizeLinear", [node.input[0]], ["read", "step", "zero"], {}),
         ("MatMulInteger", [own + "read", own + "codes", own + "zero"], ["sums"], {}),
         ("Cast", [own + "sums"], ["cast"], {"to": TensorProto.FLOAT}),

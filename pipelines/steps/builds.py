@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,8 +14,9 @@ from fleet_manifests.bundle import NEIGHBOURS, WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers, trials
 from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, draft, resolved_profile
+from pipelines.steps.judges import VALIDATION
 from pipelines.steps.searches import track
-from pipelines.steps.trials import VALIDATION, Inputs, Trials, described
+from pipelines.steps.trials import Inputs, Trials, described
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
 
     def work(out: Path) -> None:
         family = family_of(project, workflow)
-        judge = partial(family.Judge, project, workflow, inputs.corpus.path, inputs.unquantized.path)
-        tried = Trials(project, workflow, profile, judge, inputs)
+        tried = Trials(project, workflow, profile, inputs)
         found = search(
             recipes,
             tried.build,

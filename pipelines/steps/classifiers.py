@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_manifests import BundleConfig, Comparison, Gate, SmokeCase
+from fleet_manifests import BundleConfig, Comparison, SmokeCase
 from pipelines.project.load import Project
 from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, draft
 from pipelines.steps.models import rows
-from pipelines.steps.trials import VALIDATION
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
@@ -43,9 +42,9 @@ def reference(project: Project, workflow: str) -> Entry:
     def work(out: Path) -> None:
         from evals.accuracy import cases
 
-        engine = _engine(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
+        engine = engine_of(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
         texts = {"validation": [row["text"] for row in rows(corpus.path, "validation")], **cases(corpus.path)}
-        found = {split: _labels(engine, some) for split, some in texts.items() if not split.startswith("oos_")}
+        found = {split: labels_of(engine, some) for split, some in texts.items() if not split.startswith("oos_")}
         (out / PREDICTIONS).write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)
@@ -66,86 +65,12 @@ def on_disturbed(project: Project, workflow: str) -> list[str]:
     def work(out: Path) -> None:
         from evals.disturbances import disturbed
 
-        engine = _engine(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
+        engine = engine_of(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
         texts = disturbed([row["text"] for row in rows(corpus.path, "validation")]).texts
-        (out / PREDICTIONS).write_text(json.dumps(_labels(engine, texts)))
+        (out / PREDICTIONS).write_text(json.dumps(labels_of(engine, texts)))
 
     found: list[str] = json.loads((project.store.run(step, work).path / PREDICTIONS).read_text())
     return found
-
-
-class Judge:
-    """Judges builds on validation data, by what the unquantized model answers."""
-
-    def __init__(self, project: Project, workflow: str, corpus: Path, reference: Path) -> None:
-        """Take the validation rows, and what the unquantized model answers to them."""
-        self._project, self._workflow, self._corpus = project, workflow, corpus
-        self._theirs: list[str] = json.loads((reference / PREDICTIONS).read_text())["validation"]
-        gates = project.classifier(workflow).gates
-        self.margin, self.confidence = gates.margin, gates.confidence
-        self.texts = [row["text"] for row in rows(corpus, "validation")]
-
-    def training_texts(self) -> list[str]:
-        """The texts of the training rows."""
-        return [row["text"] for row in rows(self._corpus, "train")]
-
-    def open(self, folder: Path, config: BundleConfig) -> None:
-        """Load a build."""
-        import numpy as np
-
-        self._engine = _engine(folder, config)
-        self._logits = np.zeros((len(self.texts), len(config.labels)), np.float32)
-
-    def answer(self, places: Sequence[int]) -> None:
-        """Have it answer the rows at these places."""
-        self._logits[list(places)] = self._engine.logits([self.texts[place] for place in places])
-
-    def compare(self, places: Sequence[int], confidence: float) -> Comparison:
-        """The paired difference to the unquantized model on the rows at these places."""
-        return compared(
-            self._project,
-            self._workflow,
-            self._corpus,
-            self._answers(),
-            self._theirs,
-            against="unquantized",
-            places=places,
-            confidence=confidence,
-        )
-
-    def robust(self) -> Gate:
-        """Whether it loses on the disturbed validation texts what it does not lose on clean ones."""
-        from evals.disturbances import disturbed
-        from evals.gates import robust
-
-        asked = disturbed(self.texts)
-        theirs = on_disturbed(self._project, self._workflow)
-        ours = _labels(self._engine, asked.texts)
-        every = [[""] * len(self.texts) for _ in range(2)]
-        for place, *given in zip(asked.places, ours, theirs, strict=True):
-            every[0][place], every[1][place] = given
-        found = compared(
-            self._project, self._workflow, self._corpus, *every, against="unquantized", places=asked.places
-        )
-        return robust(found, margin=self.margin)
-
-    def metrics(self) -> dict[str, float]:
-        """The gate's metric, and how often the answer is that of the unquantized model."""
-        answers = self._answers()
-        found = compared(self._project, self._workflow, self._corpus, answers, self._theirs, against="unquantized")
-        same = sum(ours == theirs for ours, theirs in zip(answers, self._theirs, strict=True))
-        return {found.metric: found.ours, "agreement": same / len(answers)}
-
-    def save(self, out: Path) -> None:
-        """Write labels and logits."""
-        import numpy as np
-
-        (out / VALIDATION).write_text(json.dumps(self._answers()))
-        np.save(out / LOGITS, self._logits, allow_pickle=False)
-
-    def _answers(self) -> list[str]:
-        labels = self._engine.config.labels
-        return [labels[place] for place in self._logits.argmax(axis=1)]
 
 
 def calibrated(
@@ -157,7 +82,7 @@ def calibrated(
     from evals.calibration import calibrate
     from evals.predictions import encode
 
-    engine = _engine(folder, config)
+    engine = engine_of(folder, config)
     truth = encode([row["label"] for row in rows(corpus, "validation")], config.labels)
     outside = [row["text"] for row in rows(corpus, "oos_validation")]
     known = spread(rows(corpus, "train"), KNOWN_ROWS, KNOWN_ROWS_OF_CLASS)
@@ -218,7 +143,7 @@ def answers(_: Project, __: str, bundle: Path, corpus: Path) -> dict[str, list[s
     from runtimes.engine import load
 
     engine = load(bundle)
-    return {split: _labels(engine, [row["text"] for row in rows(corpus, split)]) for split in ("validation", "test")}
+    return {split: labels_of(engine, [row["text"] for row in rows(corpus, split)]) for split in ("validation", "test")}
 
 
 def spread(some: Sequence[dict[str, str]], most: int, of_class: int) -> list[dict[str, str]]:
@@ -235,7 +160,7 @@ def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
 
     They must hold on every machine of the ISA.
     """
-    engine = _engine(build, config)
+    engine = engine_of(build, config)
     sure: dict[str, SmokeCase] = {}
     for row in rows(corpus, "validation")[:SMOKE_ROWS]:
         answer = engine.classify(row["text"])
@@ -246,12 +171,13 @@ def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
     return config.model_copy(update={"smoke": tuple(ranked[:SMOKE_CASES])})
 
 
-def _engine(folder: Path, config: BundleConfig) -> Engine:
+def engine_of(folder: Path, config: BundleConfig) -> Engine:
+    """The engine of a build."""
     from runtimes.engine import load_parts
 
     return load_parts(folder, config)
 
 
-def _labels(engine: Engine, texts: Sequence[str]) -> list[str]:
+def labels_of(engine: Engine, texts: Sequence[str]) -> list[str]:
     """The predicted label of each text."""
     return [engine.config.labels[index] for index in engine.logits(texts).argmax(axis=1)]

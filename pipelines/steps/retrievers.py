@@ -12,7 +12,6 @@ from fleet_manifests import (
     Calibration,
     Comparison,
     Fusion,
-    Gate,
     PackConfig,
     Passage,
     SimilarityCase,
@@ -25,7 +24,6 @@ from pipelines.project.load import Project
 from pipelines.steps.configs import dimension, draft, retrieval_policy
 from pipelines.steps.models import base_of
 from pipelines.steps.pack_files import write
-from pipelines.steps.trials import VALIDATION
 from pipelines.steps.vectors import Vectors
 from pipelines.store import Entry, Step
 
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from evals.questions import Question
     from runtimes.engine import Embedder
     from runtimes.knowledge import Pack
-    from runtimes.knowledge.values import Rankings as Ranked
+    from runtimes.knowledge.search import Rankings as Ranked
 
 Rankings = Mapping[str, Sequence[str]]
 """Passage ids, best first, by question id."""
@@ -258,83 +256,6 @@ def searched(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> I
 def rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> dict[str, list[str]]:
     """Passage ids, best first, by question id."""
     return {id_: list(ranked.fused) for id_, ranked in searched(pack, embedder, questions)}
-
-
-class Judge:
-    """Judges builds by what they find in the frozen library for validation questions."""
-
-    def __init__(self, project: Project, workflow: str, corpus: Path, reference: Path) -> None:
-        """Take the validation questions, and what the unquantized model finds for them."""
-        from evals.questions import read_questions
-
-        self._project, self._workflow, self._corpus = project, workflow, corpus
-        self._pack = open_index(reference / INDEX)
-        self._questions = read_questions(corpus, "validation").questions
-        self._theirs = json.loads((reference / RANKINGS).read_text())
-        gates = project.retriever(workflow).gates
-        self.margin, self.confidence = gates.margin, gates.confidence
-        self.texts = [question.text for question in self._questions]
-
-    def training_texts(self) -> list[str]:
-        """Training questions and the passages of the frozen library."""
-        from evals.questions import read_questions
-
-        passages = read_passages(self._corpus / PASSAGES_FILE, PASSAGES_FILE)
-        questions = read_questions(self._corpus, "train").questions
-        return [*(question.text for question in questions), *(passage.content for passage in passages)]
-
-    def open(self, folder: Path, config: BundleConfig) -> None:
-        """Load a build."""
-        from runtimes.engine import load_embedder_parts
-
-        self._embedder = load_embedder_parts(folder, config)
-        self._found: dict[str, list[str]] = {}
-        self._near: dict[str, list[str]] = {}
-
-    def answer(self, places: Sequence[int]) -> None:
-        """Have it look for the questions at these places."""
-        some = [self._questions[place] for place in places]
-        for id_, ranked in searched(self._pack, self._embedder, some):
-            self._found[id_], self._near[id_] = list(ranked.fused), list(ranked.dense[:NEIGHBOURS])
-
-    def compare(self, places: Sequence[int], confidence: float) -> Comparison:
-        """The paired difference to the unquantized model on the questions at these places."""
-        return self._compared(self._found, self._theirs["validation"], places, confidence)
-
-    def _compared(self, ours: Rankings, theirs: Rankings, places: Sequence[int] | None, level: float) -> Comparison:
-        return compared(
-            self._project,
-            self._workflow,
-            self._corpus,
-            ours,
-            theirs,
-            against="unquantized",
-            places=places,
-            confidence=level,
-        )
-
-    def robust(self) -> Gate:
-        """Whether it loses on the disturbed validation questions what it does not lose on clean ones."""
-        from evals.disturbances import disturbed
-        from evals.gates import robust
-        from evals.retrieval import disturbed_questions
-
-        asked = disturbed_questions(self._questions)
-        ours = rankings(self._pack, self._embedder, asked)
-        theirs = rankings(self._pack, unquantized(self._project, self._workflow), asked)
-        places = disturbed(self.texts).places
-        return robust(self._compared(ours, theirs, places, self.confidence), margin=self.margin)
-
-    def metrics(self) -> dict[str, float]:
-        """The gate's metric, and the share of the nearest passages that are those of the unquantized model."""
-        found = self._compared(self._found, self._theirs["validation"], None, self.confidence)
-        theirs = self._theirs[NEAREST]
-        shared = [len(set(near) & set(theirs[id_])) / len(theirs[id_]) for id_, near in self._near.items()]
-        return {found.metric: found.ours, "neighbour_overlap": sum(shared) / len(shared)}
-
-    def save(self, out: Path) -> None:
-        """Write the rankings."""
-        (out / VALIDATION).write_text(json.dumps(self._found))
 
 
 def calibrated(_: Project, __: str, ___: Path, ____: BundleConfig, _____: Path, ______: Path) -> Calibrated:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from fleet_manifests import BundleConfig, Comparison, Gate, HardwareProfile, RefusedError, Verdict, digest_of, dump
+from fleet_manifests import BundleConfig, HardwareProfile, RefusedError, Verdict, digest_of, dump
 from pipelines.project.load import Project
 from pipelines.steps.configs import ENGINE_LIBRARIES, draft
+from pipelines.steps.judges import Judge, judge_of
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 FAILED = "failed.txt"
 """Why a recipe cannot be built or run; alone in its folder."""
 SCORE = "score.json"
-VALIDATION = "validation.json"
-"""What a build answers to the validation rows."""
 ROUNDS = 15
 """Rounds of a timing: enough for an interval at 95 % that leaves out the three largest and smallest."""
 TIMED_TEXTS = 12
@@ -36,7 +35,8 @@ BUILD_CODE = ("quantize", "pipelines.steps.trials")
 """What makes a build."""
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals.*", "pipelines.steps.trials",
-    "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
+    "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.judges",
+    "pipelines.steps.retrievers",
 )  # fmt: skip
 """What judges a build."""
 
@@ -59,62 +59,27 @@ class Inputs:
         }
 
 
-class Judge(Protocol):
-    """Judges builds of one task on validation data: `classifiers.Judge` and `retrievers.Judge`."""
-
-    margin: float
-    confidence: float
-
-    @property
-    def texts(self) -> Sequence[str]:
-        """What is asked on validation."""
-
-    def training_texts(self) -> Sequence[str]:
-        """Real inputs that validation has not seen."""
-
-    def open(self, folder: Path, config: BundleConfig) -> None:
-        """Load a build."""
-
-    def answer(self, places: Sequence[int]) -> None:
-        """Have it answer the texts at these places."""
-
-    def compare(self, places: Sequence[int], confidence: float) -> Comparison:
-        """The paired difference to the unquantized model there."""
-
-    def robust(self) -> Gate:
-        """Whether it collapses on disturbed texts."""
-
-    def metrics(self) -> dict[str, float]:
-        """What it is worth on all rows; higher is better."""
-
-    def save(self, out: Path) -> None:
-        """Write what it answered."""
-
-
 class Trials:
     """The recipes of one workflow and profile, tried."""
 
-    def __init__(
-        self, project: Project, workflow: str, profile: HardwareProfile, judge: Callable[[], Judge], inputs: Inputs
-    ) -> None:
+    def __init__(self, project: Project, workflow: str, profile: HardwareProfile, inputs: Inputs) -> None:
         """Take what the trials are about.
 
         Args:
             project: whose store keeps them.
             workflow: of the model.
             profile: resolved.
-            judge: makes what judges; called when there is something to judge.
             inputs: the entries that the trials rest on.
         """
-        self._project, self._workflow, self._profile = project, workflow, profile
-        self._new_judge, self._inputs = judge, inputs
+        self._project, self._workflow, self._profile, self._inputs = project, workflow, profile, inputs
         self._builds: dict[str, Entry] = {}
         self.evaluations: dict[str, Entry] = {}
         """Those that were made, by recipe."""
 
     @cached_property
     def _judge(self) -> Judge:
-        return self._new_judge()
+        inputs = self._inputs
+        return judge_of(self._project, self._workflow, inputs.corpus.path, inputs.unquantized.path)
 
     def config(self, recipe: str, folder: Path) -> BundleConfig:
         """How the engine runs a build."""
@@ -218,9 +183,8 @@ class Trials:
             seed=self._project.settings.seed,
         )
         gate, whole = found.gate, found.rows == len(one.texts)
-        if disturbed and gate.verdict is not Verdict.FAIL:
-            robust = one.robust()
-            gate = robust if robust.verdict is Verdict.FAIL else gate
+        if gate.verdict is not Verdict.FAIL:
+            gate = next((other for other in one.more(disturbed) if other.verdict is Verdict.FAIL), gate)
         score = {
             "verdict": gate.verdict.value,
             "reason": gate.reason,

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.unit
 
 def trial(recipe: str, outcome: str, size: int | None, metric: float | None, latency_ms: float | None) -> object:
     metrics = {} if metric is None else {"macro_f1": metric}
-    return {"recipe": recipe, "outcome": outcome, "size": size, "metrics": metrics, "latency_ms": latency_ms}
+    found = {"recipe": recipe, "outcome": outcome, "size": size, "metrics": metrics, "latency_ms": latency_ms}
+    return {**found, "times_count": outcome == "chosen"}
 
 
 def test_recipes_that_gave_a_figure_are_candidates(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_recipes_that_gave_a_figure_are_candidates(tmp_path: Path) -> None:
     search.write_text(
         json.dumps(
             [
-                trial("int8", "pruned", 20_000_000, 0.8, None),
+                trial("int8", "pareto", 20_000_000, 0.8, 1.5),
                 trial("too-large", "pruned", 90_000_000, None, None),
                 trial("fp16", "chosen", 45_000_000, 0.9, 2.5),
                 trial("fp32", "failed", None, None, None),

@@ -78,7 +78,17 @@ def test_every_figure_is_in_the_trial(build) -> None:
         9,
     )
     assert (trial.latency_ratio, trial.latency_low, trial.latency_high, trial.latency_ms) == (2.0, 2.0, 2.0, 4.0)
-    assert trial.memory_mb == 40.0
+    assert (trial.memory_mb, trial.times_count) == (40.0, True)
+
+
+def test_times_that_do_not_count_are_kept_and_marked(build) -> None:
+    def elsewhere(folders: Mapping[str, Path]) -> Timing:
+        return Timing(timed(folders).rounds, unusable="this machine is not of the profile")
+
+    result = search(ALL, build, EVERY, elsewhere)
+    assert result.chosen is RECIPES["int8"]
+    assert "this machine is not of the profile" in result.require().reason
+    assert all(trial.latency_ratio and not trial.times_count for trial in result.trials)
 
 
 def test_what_is_beaten_in_everything_is_named_so(build) -> None:
