@@ -197,9 +197,14 @@ class Trials:
             one.save(out)
 
     def time(self, folders: Mapping[str, Path]) -> Timing:
-        """Builds side by side on validation texts, and the memory of each."""
+        """Builds side by side on validation texts, and the memory of each; only on a machine of the profile."""
+        from quantize.choice import Timing
+        from runtimes.engine.host import facts
         from runtimes.measure import abreast, process
 
+        why = self._profile.mismatch(facts())
+        if why is not None:
+            return Timing(unusable=f"this machine is not of the profile: {why}")
         texts = _spread(self._judge.texts)
         builds = [
             abreast.Build(name=name, folder=str(folder), config=self.config(name, folder))
@@ -245,18 +250,15 @@ class Trials:
     def _timing(self, found: Mapping[str, Any], names: Sequence[str]) -> Timing:
         """What was measured, and whether it may decide."""
         from quantize.choice import Timing
-        from runtimes.engine.host import facts
         from runtimes.measure.process import QUIET, STEADY
 
-        why = self._profile.mismatch(facts())
-        if why is not None:
-            why = f"this machine is not of the profile: {why}"
-        elif found["drift"] > STEADY:
+        why = ""
+        if found["drift"] > STEADY:
             why = f"the machine was not steady: its speed moved by {found['drift']:.0%}"
         elif (found["waited"] or 0.0) > QUIET:
             why = f"the machine was busy: {found['waited']:.0%} of the time went by waiting for a cpu"
         rounds = {name: tuple(found["rounds"][name]) for name in names}
-        return Timing(rounds, found["memory_mb"], why or "")
+        return Timing(rounds, found["memory_mb"], why)
 
 
 def described(recipe: Recipe) -> dict[str, object]:

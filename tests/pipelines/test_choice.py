@@ -171,15 +171,16 @@ def test_what_a_person_sees(project: Callable[..., Project]) -> None:
 RECIPES = "int8-reduced-range, int8-reduced-range-mixed, fp32-fused, fp32"
 
 
-def searched(project: Callable[..., Project], recipes: str = RECIPES, profile: str = "") -> Project:
-    """A project with the tiny tuned model, exported, whose profile allows some recipes."""
+def searched(project: Callable[..., Project], recipes: str = RECIPES) -> Project:
+    """A project with the tiny tuned model, exported, whose profile is of this machine and allows some recipes."""
     made = project("{candidates: [tuned]}")
     tune(made)
     choice.chosen_model(made, "triage")
     choice.onnx_model(made, "triage")
     path = made.root / "profiles" / "edge.yaml"
     lines = [line for line in path.read_text().splitlines() if not line.startswith("recipes:")]
-    path.write_text("\n".join([*lines, f"recipes: [{recipes}]", profile, ""]))
+    text = "\n".join([*lines, f"recipes: [{recipes}]", ""])
+    path.write_text(text.replace("isa: x86-64-v3", "isa: host"))
     return load_project(made.root)
 
 
@@ -241,6 +242,17 @@ def test_another_objective_reuses_builds_evaluations_and_times(project: Callable
     assert "sure to lose least" in chosen["reason"]
 
 
+def test_times_on_another_machine_are_not_taken(project: Callable[..., Project]) -> None:
+    made = searched(project, "int8-reduced-range, fp32")
+    path = made.root / "profiles" / "edge.yaml"
+    path.write_text(path.read_text().replace("isa: host", "isa: arm64-dotprod"))
+    made = load_project(made.root)
+    trials = json.loads((builds.quantized_model(made, "triage", "edge").path / "search.json").read_text())
+    assert trials[0]["outcome"] == "chosen"
+    assert "times do not decide: this machine is not of the profile: isa arm64-dotprod is needed" in trials[0]["reason"]
+    assert all(trial["latency_ratio"] is None for trial in trials) and entries(made, "recipe_timing") == set()
+
+
 def test_a_recipe_that_gives_nan_or_cannot_be_built_is_a_failed_trial(
     project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,3 +296,18 @@ def test_every_trial_is_in_mlflow(project: Callable[..., Project]) -> None:
     assert run.data.tags["quantized_model"] == entry.digest
     assert {"recipe/int8-reduced-range", "recipe/fp32", "profile"} == set(run.data.params)
     assert {"fp32/macro_f1", "fp32/agreement", "fp32/size", "int8-reduced-range/least"} <= set(run.data.metrics)
+
+
+def test_what_a_person_sees_of_a_search(project: Callable[..., Project]) -> None:
+    from pipelines.cli.runs import Run, execute, instance
+
+    made = searched(project, "int8-reduced-range, fp32")
+    execute(made, [Run(("quantized_model",), workflow="triage", profile="edge")], lambda number, run: None)
+    with instance(made) as live:
+        from dagster import AssetKey
+
+        event = live.get_latest_materialization_event(AssetKey("quantized_model"))
+        assert event is not None and event.asset_materialization is not None
+        table = str(event.asset_materialization.metadata["trials"].value)
+    assert "| int8-reduced-range |" in table and "| fp32 |" in table
+    assert "taken: " in table and "agreement" in table
