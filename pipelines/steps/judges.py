@@ -21,7 +21,7 @@ VALIDATION = "validation.json"
 
 
 class Judge(Protocol):
-    """Judges builds of one task on validation data: `classifiers.Judge` and `retrievers.Judge`."""
+    """Judges builds of one task on validation data: `ClassifierJudge` and `RetrieverJudge`."""
 
     margin: float
     confidence: float

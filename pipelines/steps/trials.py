@@ -30,7 +30,7 @@ FAILED = "failed.txt"
 SCORE = "score.json"
 ROUNDS = 15
 """Rounds of a timing: enough for an interval at 95 % that leaves out the three largest and smallest."""
-TIMED_TEXTS = 12
+TIMED_TEXTS = 6
 BUILD_CODE = ("quantize", "pipelines.steps.trials")
 """What makes a build."""
 CODE = (
@@ -94,16 +94,17 @@ class Trials:
         from quantize import apply
 
         model, corpus = self._inputs.model, self._inputs.corpus
+        texts = recipe.needs_texts
         step = Step(
             name="recipe_build",
-            inputs={"onnx_model": model.digest, **({"corpus": corpus.digest} if recipe.needs_texts else {})},
-            parameters=described(recipe),
+            inputs={"onnx_model": model.digest, **({"corpus": corpus.digest} if texts else {})},
+            parameters={**described(recipe), **({"max_tokens": self._max_tokens} if texts else {})},
             code=BUILD_CODE,
-            libraries=("onnx", "onnxruntime"),
+            libraries=("onnx", "onnxruntime", "numpy", *(("tokenizers",) if texts else ())),
         )
 
         def work(out: Path) -> None:
-            samples = self._samples if recipe.needs_texts else ()
+            samples = self._samples if texts else ()
             _or_why_not(out, lambda: apply(recipe, model.path, out, samples, prepared=self._prepared(recipe)))
 
         entry = self._builds[recipe.name] = self._project.store.run(step, work)
@@ -136,8 +137,11 @@ class Trials:
         """Token ids of the training texts."""
         from quantize.export import TOKENIZER, tokenize
 
-        spec = self._project.workflow(self._workflow)
-        return tokenize(self._inputs.model.path / TOKENIZER, self._judge.training_texts(), spec.training.max_tokens)
+        return tokenize(self._inputs.model.path / TOKENIZER, self._judge.training_texts(), self._max_tokens)
+
+    @property
+    def _max_tokens(self) -> int:
+        return self._project.workflow(self._workflow).training.max_tokens
 
     def evaluate(self, recipe: Recipe, folder: Path) -> Score:
         """What a build loses against the unquantized model, in growing looks.
@@ -250,13 +254,10 @@ class Trials:
     def _timing(self, found: Mapping[str, Any], names: Sequence[str]) -> Timing:
         """What was measured, and whether it may decide."""
         from quantize.choice import Timing
-        from runtimes.measure.process import QUIET, STEADY
+        from runtimes.measure.process import STEADY
 
-        why = ""
-        if found["drift"] > STEADY:
-            why = f"the machine was not steady: its speed moved by {found['drift']:.0%}"
-        elif (found["waited"] or 0.0) > QUIET:
-            why = f"the machine was busy: {found['waited']:.0%} of the time went by waiting for a cpu"
+        drift = found["drift"]
+        why = f"the machine was not steady: its speed moved by {drift:.0%}" if drift > STEADY else ""
         rounds = {name: tuple(found["rounds"][name]) for name in names}
         return Timing(rounds, found["memory_mb"], why)
 

@@ -17,10 +17,13 @@ from pydantic import Field
 
 from fleet_manifests import BundleConfig, Task, Wire, dump, parse
 from runtimes.measure.gauges import peak_rss_mb, reference_kernel, waited_seconds
+from runtimes.measure.latency import Loaded
 from runtimes.measure.limits import hold_memory
 
-WARM_UP = 2
+WARM_UP = 1
 """Rounds that do not count."""
+BEST_OF = 3
+"""Queries in a row of which the fastest counts, so that being put aside by another process for a moment does not."""
 
 
 class Build(Wire):
@@ -80,9 +83,7 @@ def run(job: Job) -> Outcome:
         for text in job.texts:
             names = [*names[1:], names[0]]  # whoever comes first finds the caches cold
             for name in names:
-                start = time.perf_counter()
-                engines[name].query(text)
-                total[name] += time.perf_counter() - start
+                total[name] += min(_seconds(engines[name], text) for _ in range(BEST_OF))
         if number >= WARM_UP:
             for name, seconds in total.items():
                 spent[name].append(seconds / len(job.texts) * 1e3)
@@ -93,6 +94,12 @@ def run(job: Job) -> Outcome:
         drift=max(before, after) / min(before, after) - 1,
         waited=None if waiting is None or still is None else (still - waiting) / (ended - begun),
     )
+
+
+def _seconds(engine: Loaded, text: str) -> float:
+    start = time.perf_counter()
+    engine.query(text)
+    return time.perf_counter() - start
 
 
 def main() -> None:
