@@ -20,7 +20,7 @@ EQUAL = 0.02
 """A recipe counts as fast as the fastest where it may be this share slower, or less."""
 SAME_SIZE = 0.01
 NOISY = 0.10
-"""A machine is too noisy to choose where a ratio is not known to this share."""
+"""A machine is too noisy to choose where a recipe may be as fast as the fastest or slower by more than this share."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ def noise(timing: Timing) -> str:
         return timing.unusable
     if not timing.rounds:
         return "nothing was timed"
-    name, widest = max(ratios(timing).items(), key=lambda pair: (pair[1].high - pair[1].low) / pair[1].median)
-    width = (widest.high - widest.low) / widest.median
-    if width > NOISY:
-        return (
-            f"the machine was too noisy: the time of {name} is known to {width:.0%} only, at most {NOISY:.0%} is asked"
-        )
+    medians = {name: found.median for name, found in ratios(timing).items()}
+    fastest = min(medians, key=lambda name: medians[name])
+    for name, rounds in timing.rounds.items():
+        found = ratio(rounds, timing.rounds[fastest])
+        if found.low <= 1 + EQUAL and found.high > 1 + NOISY:
+            return f"the machine was too noisy: {name} may be as fast as {fastest} or take {found.high:.2f} of its time"
     return ""
 
 

@@ -8,6 +8,7 @@ much memory a process needs that runs it.
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from pathlib import Path
@@ -76,12 +77,12 @@ def run(job: Job) -> Outcome:
             one.query(text)
     peak, before = peak_rss_mb(), reference_kernel()
     begun, waiting = time.perf_counter(), waited_seconds()
-    names = list(engines)
+    names, shuffle = list(engines), random.Random(0).shuffle
     spent: dict[str, list[float]] = {name: [] for name in names}
     for number in range(job.rounds + WARM_UP if job.rounds else 0):
         total = dict.fromkeys(names, 0.0)
         for text in job.texts:
-            names = [*names[1:], names[0]]  # whoever comes first finds the caches cold
+            shuffle(names)  # whoever follows a large build finds the caches cold
             for name in names:
                 total[name] += min(_seconds(engines[name], text) for _ in range(BEST_OF))
         if number >= WARM_UP:

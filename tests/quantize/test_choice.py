@@ -87,7 +87,7 @@ def noisy() -> Timing:
 @pytest.mark.parametrize(
     ("timing", "said"),
     [
-        (noisy(), "too noisy: the time of second"),
+        (noisy(), "the machine was too noisy: "),
         (
             Timing({"first": (2.0,) * 15, "second": (1.0,) * 15}, unusable="this machine is not of the profile"),
             "not of",
@@ -104,6 +104,13 @@ def test_where_times_may_not_decide_the_order_does_and_says_so(timing: Timing, s
     assert choose(some, timing, Objective.SIZE).recipe == "first"  # 1 % is no difference
     some[1] = figures("second", size=50)
     assert choose(some, timing, Objective.SIZE).recipe == "second"
+
+
+def test_noise_that_cannot_change_the_choice_does_not_count() -> None:
+    draw = np.random.default_rng(4)
+    timing = Timing({"fast": (1.0,) * 15, "slow": tuple((3 + draw.random(15) * 2).tolist())})
+    assert noise(timing) == ""
+    assert choose([figures("slow"), figures("fast")], timing, Objective.LATENCY).recipe == "fast"
 
 
 def test_accuracy_is_what_is_sure_not_what_luck_gave() -> None:
