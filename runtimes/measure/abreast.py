@@ -8,7 +8,6 @@ much memory a process needs that runs it.
 from __future__ import annotations
 
 import os
-import random
 import sys
 import time
 from pathlib import Path
@@ -66,6 +65,8 @@ def run(job: Job) -> Outcome:
     """
     os.sched_setaffinity(0, job.cpus)
     hold_memory(None, job.memory_guard_mb)
+    import numpy as np
+
     from runtimes import engine
 
     engines = {}
@@ -77,13 +78,12 @@ def run(job: Job) -> Outcome:
             one.query(text)
     peak, before = peak_rss_mb(), reference_kernel()
     begun, waiting = time.perf_counter(), waited_seconds()
-    names, shuffle = list(engines), random.Random(0).shuffle
+    names, draw = list(engines), np.random.default_rng(0)
     spent: dict[str, list[float]] = {name: [] for name in names}
     for number in range(job.rounds + WARM_UP if job.rounds else 0):
         total = dict.fromkeys(names, 0.0)
         for text in job.texts:
-            shuffle(names)  # whoever follows a large build finds the caches cold
-            for name in names:
+            for name in draw.permutation(names).tolist():  # whoever follows a large build finds the caches cold
                 total[name] += min(_seconds(engines[name], text) for _ in range(BEST_OF))
         if number >= WARM_UP:
             for name, seconds in total.items():
