@@ -104,6 +104,37 @@ class Blobs:
                 self._pause(0.25 * 2**failures if failures else 0)
         return self._accept(part, blob)
 
+    def left(self, blob: Descriptor) -> int:
+        """Bytes of a blob that an earlier attempt did not leave here."""
+        return max(0, blob.size - _size(self.path(blob.digest + PART)))
+
+    def holds(self, digest: str, size: int) -> bool:
+        """Whether there is a plain file of that name and size; its bytes are not looked at."""
+        path = self.path(digest)
+        return _is_plain(path) and path.stat().st_size == size
+
+    def adopt(self, made: Path, blob: Descriptor) -> Path:
+        """Give a file that was made here the name of a blob, if it is that blob.
+
+        Raises:
+            IntegrityError: it is something else; it is removed.
+            OSError: it cannot be renamed.
+        """
+        if not _is_whole(made, blob):
+            made.unlink(missing_ok=True)
+            raise IntegrityError(f"{blob.digest}: what was made here is not what the publisher signed; it was removed")
+        self.clear(self.path(blob.digest + PART))
+        return self._accept(made, blob)
+
+    def forget(self, digest: str) -> None:
+        """Remove a blob that is of no more use."""
+        self._checked.discard(digest)
+        self.clear(self.path(digest))
+
+    def clear(self, path: Path) -> None:
+        """Remove a file of this folder, or the link in its place."""
+        path.unlink(missing_ok=True)
+
     def prune(self, keep: Iterable[str]) -> None:
         """Remove every blob and left-over part that no version needs."""
         names = {digest.removeprefix("sha256:") for digest in keep}
