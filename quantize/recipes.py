@@ -35,7 +35,7 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import CLASSICAL, TRANSFORMER
 from quantize.export import COMPANIONS, MODEL
-from quantize.split import split_word_embeddings
+from quantize.split import split_weights, split_word_embeddings
 from quantize.staging import copy_present, staged
 from quantize.unpad import drop_mask
 
@@ -84,6 +84,8 @@ class BuildRecord:
     """Integer operators in the build, by type."""
     word_embeddings: dict[str, Any] | None
     """How `word_embeddings.bin` holds the table that was moved there (`fleet_manifests.WordEmbeddings`)."""
+    weights: tuple[str, ...]
+    """The other files that weights were moved into."""
     session: dict[str, Any]
     versions: dict[str, str]
 
@@ -182,7 +184,8 @@ def apply(recipe: Recipe, onnx: Path, out: Path) -> BuildRecord:
         blocks = _count(stage / MODEL)["Softmax"]
         fused, unpadded = _to_int8(stage / MODEL, blocks, recipe.reduce_range) if recipe.int8 else (0, False)
         table = split_word_embeddings(stage / MODEL)
-        record = _record(recipe, sha256_of(source), (blocks, fused, unpadded), _count(stage / MODEL), table)
+        weights = split_weights(stage / MODEL) if table else ()
+        record = _record(recipe, sha256_of(source), (blocks, fused, unpadded), _count(stage / MODEL), table, weights)
         (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
     return record
 
@@ -272,6 +275,7 @@ def _record(
     rewritten: tuple[int, int, bool],
     operators: Counter[str],
     table: WordEmbeddings | None,
+    weights: tuple[str, ...],
 ) -> BuildRecord:
     """The record of a finished build."""
     from importlib import metadata
@@ -287,6 +291,7 @@ def _record(
         unpadded=unpadded,
         quantized=_integer_operators(operators),
         word_embeddings=table.model_dump(mode="json") if table else None,
+        weights=weights,
         session=recipe.session.model_dump(mode="json"),
         versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
     )

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fleet_manifests import Calibration, dump, parse
-from fleet_manifests.bundle import NEIGHBOURS, WORD_EMBEDDINGS, bundle_name
+from fleet_manifests.bundle import FROZEN, HEAD, NEIGHBOURS, TUNED, WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers
 from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, draft, resolved_profile
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quantize.recipes import Recipe
     from quantize.search import SearchResult
 
-WEIGHTS = ("model.onnx", WORD_EMBEDDINGS)
+WEIGHTS = ("model.onnx", WORD_EMBEDDINGS, FROZEN, TUNED, HEAD)
 BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
 VALIDATION = "validation.json"
 """What a build answers to the validation rows."""
