@@ -13,6 +13,9 @@ from pydantic import Field
 from fleet_manifests.bundle import Descriptor
 from fleet_manifests.wire import Digest, Name, Wire
 
+PLAN_TYPE = "application/vnd.lading.plan.v1+json"
+ADAPTER_TYPE = "application/vnd.lading.adapter.v1.raw"
+BASE_TYPE = "application/vnd.lading.base.v1.raw"
 UPDATES_TYPE = "application/vnd.lading.updates.v1+json"
 DELTA_TYPE = "application/vnd.lading.delta.v1+zstd"
 
@@ -43,11 +46,28 @@ class Delta(Wire):
     payload: Descriptor
 
 
+class Derivation(Wire):
+    """One way to tuned weights: computed of the base, which a site fetches once, and an adapter."""
+
+    target: Content
+    plan: Descriptor
+    """What lies where (`runtimes.derive.Plan`)."""
+    base: Descriptor
+    adapter: Descriptor
+
+    @property
+    def inputs(self) -> tuple[Descriptor, ...]:
+        """What it is computed of."""
+        return self.plan, self.base, self.adapter
+
+
 class Updates(Wire):
     """All that a channel offers beside whole blobs."""
 
     schema_version: Literal[1] = 1
     deltas: tuple[Delta, ...] = ()
+    derivations: tuple[Derivation, ...] = ()
     recent: dict[str, tuple[Content, ...]] = {}
-    """The last contents of each file of each bundle and pack, newest first: what the next deltas may refer to.
+    """The last contents of each file of each bundle and pack, and of each input of a derivation, newest first: what
+    the next deltas may refer to.
     For the publisher; a site does not read it."""

@@ -8,15 +8,31 @@ alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet_manifests import Descriptor, FleetManifest, OciManifest, digest_of, dump, parse
-from fleet_manifests.bundle import SIGNATURE_TYPE
-from fleet_manifests.updates import DELTA_TYPE, PATCH, SUBTRACT, UPDATES_TYPE, WHOLE, Content, Delta, Updates
+from fleet_manifests import Descriptor, FleetManifest, OciManifest, digest_of, dump, parse, sha256_of
+from fleet_manifests.bundle import SIGNATURE_TYPE, TUNED
+from fleet_manifests.updates import (
+    ADAPTER_TYPE,
+    BASE_TYPE,
+    DELTA_TYPE,
+    PATCH,
+    PLAN_TYPE,
+    SUBTRACT,
+    UPDATES_TYPE,
+    WHOLE,
+    Content,
+    Delta,
+    Derivation,
+    Updates,
+)
 from release.published import blob_path, read_blob
 
+PLAN_FILE, BASE_FILE, ADAPTER_FILE = "plan.json", "base.bin", "adapter.bin"
+PARTS = (PLAN_FILE, BASE_FILE, ADAPTER_FILE)
+"""In the order of `Derivation.inputs`."""
 LEAST_BYTES = 4096
 """A smaller blob is fetched as it is."""
 MOST_BYTES = 512 * 1024 * 1024
@@ -80,7 +96,48 @@ def files_of(manifest: FleetManifest, public: Path) -> list[File]:
     return sorted(found, key=lambda file: file.place)
 
 
-def offer(files: Iterable[File], known: Iterable[Updates], before: Updates, public: Path) -> Offer:
+def derived(folder: Path, tuned: Descriptor) -> tuple[Derivation, list[tuple[Path, Descriptor]]]:
+    """A derivation of a bundle's tuned weights, and the files that it needs.
+
+    Args:
+        folder: has `plan.json`, `base.bin` and `adapter.bin`.
+        tuned: the blob that is derived.
+    """
+    found = []
+    for file, kind in zip(PARTS, (PLAN_TYPE, BASE_TYPE, ADAPTER_TYPE), strict=True):
+        path = folder / file
+        found.append((path, Descriptor(media_type=kind, digest=sha256_of(path), size=path.stat().st_size)))
+    plan, base, adapter = (blob for _, blob in found)
+    target = Content(digest=tuned.digest, size=tuned.size)
+    return Derivation(target=target, plan=plan, base=base, adapter=adapter), found
+
+
+def still_derived(files: Iterable[File], known: Iterable[Updates], fresh: Iterable[Derivation]) -> list[Derivation]:
+    """The derivations of these files: those given now, and those of earlier lists."""
+    wanted = {file.blob.digest for file in files if file.place.endswith(f"/{TUNED}")}
+    found = {one.target.digest: one for updates in known for one in updates.derivations}
+    found |= {one.target.digest: one for one in fresh}
+    return [found[digest] for digest in sorted(wanted & found.keys())]
+
+
+def inputs_of(files: Iterable[File], derivations: Iterable[Derivation]) -> list[File]:
+    """The inputs of derivations, each at the place of the weights that are made of it."""
+    by_target = {one.target.digest: one for one in derivations}
+    found = []
+    for file in files:
+        if file.place.endswith(f"/{TUNED}") and (one := by_target.get(file.blob.digest)) is not None:
+            name = file.place.removesuffix(f"/{TUNED}")
+            found += [File(f"{name}:{part}", blob) for part, blob in zip(PARTS, one.inputs, strict=True)]
+    return found
+
+
+def offer(
+    files: Iterable[File],
+    known: Iterable[Updates],
+    before: Updates,
+    public: Path,
+    derivations: Sequence[Derivation] = (),
+) -> Offer:
     """What to offer for these files.
 
     Args:
@@ -88,6 +145,7 @@ def offer(files: Iterable[File], known: Iterable[Updates], before: Updates, publ
         known: lists of updates that are published, in which a delta may be found ready.
         before: the channel's own list until now.
         public: the published tree; the blobs of the next release are in it already.
+        derivations: what else leads to some of these files; their inputs are among the files.
 
     Raises:
         IntegrityError: a blob of the tree is missing or damaged.
@@ -104,7 +162,8 @@ def offer(files: Iterable[File], known: Iterable[Updates], before: Updates, publ
             bases = [base for base in older[:BASES] if blob_path(public, base.digest).exists()]
             for delta in _deltas(content, bases, ready, payloads, public):
                 deltas[_key(delta)] = delta
-    return Offer(Updates(deltas=tuple(deltas[key] for key in sorted(deltas)), recent=recent), payloads)
+    listed = tuple(deltas[key] for key in sorted(deltas))
+    return Offer(Updates(deltas=listed, derivations=tuple(derivations), recent=recent), payloads)
 
 
 def packed(target: bytes, method: str, base: bytes = b"") -> bytes:
@@ -122,14 +181,15 @@ def packed(target: bytes, method: str, base: bytes = b"") -> bytes:
 
 
 def _deltas(
-    target: Content, bases: Iterable[Content], ready: Mapping[tuple[str, str, str], Delta], payloads: dict[str, bytes],
+    target: Content, bases: Iterable[Content], ready: dict[tuple[str, str, str], Delta], payloads: dict[str, bytes],
     public: Path,
 ) -> Iterator[Delta]:  # fmt: skip
-    """The deltas of one blob that pay: those that are ready, and those made now."""
+    """The deltas of one blob that pay: those that are ready, and those made now, which are ready for equal blobs."""
     whole = _ready(ready, target, (WHOLE,), None)
     raw = _read(public, target) if whole is None or bases else b""
     if whole is None:
         whole = _made(target, WHOLE, None, packed(raw, WHOLE), payloads)
+        ready[_key(whole)] = whole
     limit = target.size
     if whole.payload.size < PAYS * target.size:
         limit = whole.payload.size
@@ -144,6 +204,7 @@ def _deltas(
                 continue
             payload, method = min(tried, key=lambda one: (len(one[0]), one[1]))
             found = _made(target, method, base, payload, payloads)
+            ready[_key(found)] = found
         if found.payload.size < PAYS * limit:
             yield found
 

@@ -20,10 +20,10 @@ from fleet_manifests import (
     dump,
     parse,
 )
+from fleet_manifests.bundle import FILEPATH, TUNED
 from fleet_manifests.evidence import now as utc_now
-from fleet_manifests.updates import Updates
-from release import layout, roles
-from release.deltas import files_of, offer
+from fleet_manifests.updates import Derivation, Updates
+from release import deltas, layout, roles
 from release.edit import Edit
 from release.keys import BUILDER, Keys
 from release.manifests import compose, partner, same_content
@@ -217,19 +217,24 @@ class Release:
                 _store(edit, one)
             if current and same_content(manifest, current) and not self.repository.due(channel, signed.expires, moment):
                 return current
-            manifest = manifest.model_copy(update={"updates": self._offer(edit, manifest, current)})
+            manifest = manifest.model_copy(update={"updates": self._offer(edit, manifest, current, checked)})
             raw = dump(manifest)
             published = parse(FleetManifest, raw, where=name)
             edit.target(name, raw)
         return published
 
-    def _offer(self, edit: Edit, manifest: FleetManifest, current: FleetManifest | None) -> Descriptor:
-        """Publish the deltas of a channel's next manifest, and the list of them."""
+    def _offer(
+        self, edit: Edit, manifest: FleetManifest, current: FleetManifest | None, checked: Sequence[Checked]
+    ) -> Descriptor:
+        """Publish the deltas and derivations of a channel's next manifest, and the list of them."""
         public = self.repository.public
         published = [found for channel in roles.CHANNELS if (found := _manifest(edit.state, channel))]
         known = [updates for one in published if (updates := _updates(public, one))]
         before = (_updates(public, current) if current else None) or Updates()
-        found = offer(files_of(manifest, public), known, before, public)
+        files = deltas.files_of(manifest, public)
+        derivations = deltas.still_derived(files, known, [made for one in checked for made in _derived(edit, one)])
+        inputs = deltas.inputs_of(files, derivations)
+        found = deltas.offer([*files, *inputs], known, before, public, derivations)
         for delta in found.updates.deltas:
             if (raw := found.payloads.get(delta.payload.digest)) is not None:
                 edit.blob(raw, delta.payload)
@@ -278,6 +283,17 @@ def _store(edit: Edit, checked: Checked | CheckedPack) -> None:
         raw, listed = layout.referrer(ref, attached)
         edit.blob(raw, listed)
         edit.offer(listed)
+
+
+def _derived(edit: Edit, checked: Checked) -> list[Derivation]:
+    """How the tuned weights of an admitted candidate are derived, where it says so; publishes what that needs."""
+    tuned = [blob for _, blob in checked.blobs if blob.annotations.get(FILEPATH) == TUNED]
+    if checked.candidate.derivation is None or not tuned:
+        return []
+    made, files = deltas.derived(checked.candidate.derivation, tuned[0])
+    for path, blob in files:
+        edit.blob(path, blob)
+    return [made]
 
 
 def _updates(public: Path, manifest: FleetManifest) -> Updates | None:

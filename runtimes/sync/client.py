@@ -67,7 +67,7 @@ class SyncResult:
     reused_blobs: int
     """Blobs that were needed and here already."""
     rebuilt_blobs: int
-    """Blobs that were made from a delta."""
+    """Blobs that were made of a delta or derived."""
     seconds: float
 
 
@@ -218,6 +218,8 @@ class _Sync:
         )
         name = stage.next_version(self._state, plan.assignment.channel, plan.manifest.version)
         record = plan.record(layouts, parts, version=name, now=self._now)
+        needed = [digest for entry in record.workflows.values() for digest in entry.needed]
+        record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed)})
         self._progress(0.9, f"verifying and trying {len(bundles)} bundles and {len(packs)} packs")
         stage.stage(
             self._state,

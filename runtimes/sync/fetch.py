@@ -49,12 +49,13 @@ class Fetch:
         return PackParts(layout, parse(PackConfig, raw, where=f"{ref.name}/{PACK_FILE}"))
 
     def all(self, wanted: Iterable[Descriptor], progress: Callable[[float, str], None]) -> None:
-        """Bring every blob here that is not, by a delta where one does; `progress` is told the part and the megabytes.
+        """Bring every blob here that is not, for less where that can be done.
 
-        The blobs that come first may be what the deltas of the later ones refer to.
+        `progress` is told the part from 0 to 1 and the megabytes.
         """
         missing = self._blobs.missing(wanted)
-        total = sum(self.shortcuts.cost(blob) for blob in missing) or 1
+        self.shortcuts.choose(missing)
+        total = self.shortcuts.total(missing) or 1
         done = 0
 
         def moved(count: int) -> None:

@@ -32,9 +32,9 @@ class LastSync(Wire):
     fetched_bytes: int
     """Bytes moved from the source, metadata included."""
     rebuilt: int = 0
-    """Blobs that were made from a delta."""
+    """Blobs that were made of a delta or derived."""
     fallbacks: tuple[str, ...] = ()
-    """Why deltas that were tried did not do, the first few; the blobs were fetched whole."""
+    """Why deltas and derivations that were tried did not do, the first few."""
 
 
 class SiteStatus(Wire):

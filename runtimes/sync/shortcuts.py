@@ -1,4 +1,4 @@
-"""Having a blob for less: the deltas that a signed list offers, tried cheapest first, and nothing believed of them.
+"""Having a blob for less: the deltas and derivations that a signed list offers, and nothing believed of them.
 
 Only a result with the signed digest gets a name. Whatever else happens is written down and the blob itself is fetched.
 """
@@ -6,19 +6,24 @@ Only a result with the signed digest gets a name. Whatever else happens is writt
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fleet_manifests.bundle import Descriptor
 from fleet_manifests.errors import IntegrityError, UnreachableError
-from fleet_manifests.updates import Delta, Updates
+from fleet_manifests.updates import Delta, Derivation, Updates
 from fleet_manifests.wire import MAX_DOCUMENT_BYTES, parse
+from runtimes.derive import Plan, derive
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.rebuild import METHODS, rebuild
 from runtimes.sync.sources import Source
 
 REBUILT = ".rebuilt"
 """Suffix of a blob that is being rebuilt; without meaning after a crash."""
+PATIENCE = 1.5
+"""A base is fetched where all that is derived of it comes to at most so many times what it would cost otherwise: later
+updates are an adapter then."""
 
 
 @dataclass
@@ -28,10 +33,12 @@ class Shortcuts:
     blobs: Blobs
     source: Source
     rebuilt: int = 0
-    """Blobs that were made from a delta."""
+    """Blobs that were made of a delta or derived."""
     fallbacks: list[str] = field(default_factory=list)
-    """Why a delta that was tried did not do, each."""
+    """Why what was tried did not do, each."""
     _deltas: dict[str, list[Delta]] = field(default_factory=dict)
+    _derivations: dict[str, Derivation] = field(default_factory=dict)
+    _chosen: set[str] = field(default_factory=set)
 
     def read(self, listed: Descriptor | None) -> None:
         """Take the list that a manifest pins; without it everything is fetched whole."""
@@ -48,9 +55,38 @@ class Shortcuts:
         self._deltas = {}
         for delta in updates.deltas:
             self._deltas.setdefault(delta.target.digest, []).append(delta)
+        self._derivations = {one.target.digest: one for one in updates.derivations}
+
+    def choose(self, missing: Iterable[Descriptor]) -> None:
+        """Decide which of the missing blobs are derived: all of one base, or none of them."""
+        by_base: dict[str, list[Descriptor]] = defaultdict(list)
+        for blob in missing:
+            one = self._derivations.get(blob.digest)
+            if one is not None and one.target.size == blob.size:
+                by_base[one.base.digest].append(blob)
+        for blobs in by_base.values():
+            inputs = {part.digest: part for blob in blobs for part in self._derivations[blob.digest].inputs}
+            price = sum(self.cost(part) for part in inputs.values())
+            if price <= PATIENCE * sum(self.cost(blob) for blob in blobs):
+                self._chosen |= {blob.digest for blob in blobs}
+
+    def total(self, missing: Iterable[Descriptor]) -> int:
+        """Bytes that have to come over the line for all of these, if all goes well."""
+        wanted = {blob.digest: blob for blob in missing}
+        for digest in self._chosen & wanted.keys():
+            del wanted[digest]
+            wanted |= {part.digest: part for part in self._derivations[digest].inputs}
+        return sum(self.cost(blob) for blob in wanted.values())
+
+    def inputs(self, needed: Iterable[str]) -> tuple[str, ...]:
+        """Blobs that are here and that these are derived of, now or next time."""
+        parts = [part for digest in needed if digest in self._derivations for part in self._derivations[digest].inputs]
+        return tuple(sorted({part.digest for part in parts if self.blobs.holds(part.digest, part.size)}))
 
     def cost(self, blob: Descriptor) -> int:
-        """Bytes that have to come over the line for a blob that is not here, if all goes well."""
+        """Bytes that have to come over the line for a blob, whole or by a delta."""
+        if self.blobs.holds(blob.digest, blob.size):
+            return 0
         return min([delta.payload.size for delta in self.usable(blob)], default=self.blobs.left(blob))
 
     def usable(self, blob: Descriptor) -> list[Delta]:
@@ -66,8 +102,32 @@ class Shortcuts:
         return sorted(found, key=lambda delta: (delta.payload.size, delta.payload.digest))
 
     def take(self, blob: Descriptor, moved: Callable[[int], None]) -> bool:
-        """Make a blob from one of its deltas; whether that was done."""
+        """Make a blob by its derivation or one of its deltas; whether that was done."""
+        if blob.digest in self._chosen and self._derive(self._derivations[blob.digest], blob, moved):
+            return True
         return any(self._attempt(delta, blob, moved) for delta in self.usable(blob))
+
+    def _derive(self, one: Derivation, blob: Descriptor, moved: Callable[[int], None]) -> bool:
+        """Try a derivation. Its inputs stay: the base is for the next one too."""
+        out = self.blobs.path(blob.digest + REBUILT)
+        try:
+            for part in one.inputs:
+                if not self.blobs.has(part) and not any(self._attempt(d, part, moved) for d in self.usable(part)):
+                    self.blobs.fetch(self.source, part, moved)
+            if one.plan.size > MAX_DOCUMENT_BYTES:
+                raise IntegrityError(f"its plan has {one.plan.size} bytes")
+            plan = parse(Plan, self.blobs.path(one.plan.digest).read_bytes(), where="its plan")
+            base, adapter = self.blobs.path(one.base.digest), self.blobs.path(one.adapter.digest)
+            self.blobs.clear(out)
+            derive(plan, base, adapter, out, blob.size)
+            self.blobs.adopt(out, blob)
+        except (IntegrityError, UnreachableError, OSError) as exc:
+            with contextlib.suppress(OSError):
+                self.blobs.clear(out)
+            self.fallbacks.append(f"{blob.digest}: it could not be derived: {exc}")
+            return False
+        self.rebuilt += 1
+        return True
 
     def _attempt(self, delta: Delta, blob: Descriptor, moved: Callable[[int], None]) -> bool:
         """Try one delta; what it leaves behind is removed, but for a payload that is not whole yet."""
