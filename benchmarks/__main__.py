@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("engine_latency", "first_answer", "knowledge", "demo", "serving", "real_data")
+BENCHMARKS = ("engine_latency", "first_answer", "knowledge", "demo", "serving", "real_data", "updates")
 
 if __name__ == "__main__":
     failed = []

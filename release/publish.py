@@ -228,8 +228,8 @@ class Release:
     ) -> Descriptor:
         """Publish the deltas and derivations of a channel's next manifest, and the list of them."""
         public = self.repository.public
-        published = [found for channel in roles.CHANNELS if (found := _manifest(edit.state, channel))]
-        known = [updates for one in published if (updates := _updates(public, one))]
+        published = [_manifest(edit.state, channel) for channel in roles.CHANNELS]
+        known = [updates for one in published if one and (updates := _updates(public, one))]
         before = (_updates(public, current) if current else None) or Updates()
         files = deltas.files_of(manifest, public)
         derivations = deltas.still_derived(files, known, [made for one in checked for made in _derived(edit, one)])

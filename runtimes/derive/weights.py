@@ -66,6 +66,6 @@ def rounded(weight: np.ndarray) -> np.ndarray:
     """Float32 values rounded to the nearest bfloat16, halves to even."""
     import numpy as np
 
-    bits = np.ascontiguousarray(weight, np.float32).view(np.uint32).astype(np.uint64)
-    bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
-    return bits.astype(np.uint32).view(np.float32)
+    bits = np.ascontiguousarray(weight, np.float32).view(np.uint32)
+    halves = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return ((bits + halves) & np.uint32(0xFFFF0000)).view(np.float32)
