@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleet_manifests import Descriptor, digest_of, parse
+from fleet_manifests.bundle import TUNED
 from fleet_manifests.updates import PATCH, SUBTRACT, WHOLE, Content, Updates
 from release import Release
 from release import deltas as subject
-from release.deltas import File, files_of, offer, packed
+from release.deltas import ADAPTER_FILE, BASE_FILE, PLAN_FILE, File, files_of, offer, packed
 from release.published import blob_path, read_blob
 
 pytestmark = pytest.mark.unit
@@ -117,3 +119,42 @@ def test_a_release_that_says_nothing_new_makes_no_list(release: Release, builder
     candidate = builder.candidate(content="weights " * 20)
     first = release.promote("canary", [candidate], {"triage": builder.entry()})
     assert release.promote("canary", [candidate], {"triage": builder.entry()}) == first
+
+
+def derivation(folder: Path, adapter: bytes) -> Path:
+    folder.mkdir(parents=True)
+    for name, raw in ((PLAN_FILE, b"{}"), (BASE_FILE, b"base " * 9000), (ADAPTER_FILE, adapter)):
+        (folder / name).write_bytes(raw)
+    return folder
+
+
+def tuned_candidate(builder: Any, content: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A candidate whose bundle has tuned weights, and how they are derived."""
+    (folder / "tuned").mkdir(parents=True)
+    (folder / "tuned" / TUNED).write_bytes(content.encode() * 3000)
+    plain = builder.files
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "files", lambda *a, **k: {**plain(*a, **k), TUNED: folder / "tuned" / TUNED})
+        made = builder.candidate(content=content)
+    return replace(made, derivation=derivation(folder / "derivation", near(NOISE[:9000], len(content) * 20)))
+
+
+def test_a_derivation_is_published_with_its_inputs_and_carried_on(
+    release: Release, builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, entry = release.repository.public, {"triage": builder.entry()}
+    candidate = tuned_candidate(builder, "first", tmp_path / "1", monkeypatch)
+    first = parse(Updates, read_blob(public, release.promote("canary", [candidate], entry).updates))
+    (one,) = first.derivations
+    assert read_blob(public, one.adapter) == near(NOISE[:9000], 100)
+    assert one.base.digest in {delta.target.digest for delta in first.deltas}, "it travels compressed"
+    assert f"{candidate.name}:adapter.bin" in first.recent
+
+    stable = release.promote("stable", [replace(candidate, derivation=None)], entry, MANAGERS)
+    assert parse(Updates, read_blob(public, stable.updates)).derivations == (one,), "the other channel knows it"
+
+    newer = tuned_candidate(builder, "the other", tmp_path / "2", monkeypatch)
+    second = parse(Updates, read_blob(public, release.promote("canary", [newer], entry).updates))
+    (other,) = second.derivations
+    assert other.target != one.target and other.base == one.base
+    assert one.adapter.digest in {delta.base.digest for delta in second.deltas if delta.base}
