@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from fleet_manifests import IntegrityError, RefusedError, dump, sha256_of
@@ -49,8 +50,8 @@ def derivation(project: Project, workflow: str, profile: str) -> Path | None:
             raise IntegrityError(f"{tuned}: its plan gives other bytes; report this")
         (out / TUNED).unlink()
         (out / PLAN_FILE).write_bytes(dump(plan))
-        (out / ADAPTER_FILE).hardlink_to(adapter)
-        (out / BASE_FILE).hardlink_to(base.path / BASE_FILE)
+        _link(adapter, out / ADAPTER_FILE)
+        _link(base.path / BASE_FILE, out / BASE_FILE)
 
     found = project.store.run(step, work)
     return found.path if (found.path / PLAN_FILE).is_file() else None
@@ -76,3 +77,11 @@ def travelling_base(project: Project, workflow: str) -> Entry:
         write_base(base.path, layers, out / BASE_FILE)
 
     return project.store.run(step, work)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file once more; a copy where the disk has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -21,7 +21,7 @@ from runtimes.sync.sources import Source
 
 REBUILT = ".rebuilt"
 """Suffix of a blob that is being rebuilt; without meaning after a crash."""
-PATIENCE = 1.5
+PATIENCE = 2
 """A base is fetched where all that is derived of it comes to at most so many times what it would cost otherwise: later
 updates are an adapter then."""
 
