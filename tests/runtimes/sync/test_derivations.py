@@ -126,9 +126,7 @@ def test_the_base_stays_as_long_as_something_is_derived_of_it(fleet: Fleet) -> N
     assert not fleet.site.state.joinpath("blobs/sha256", base.removeprefix("sha256:")).exists()
 
 
-def test_a_base_that_does_not_pay_is_not_fetched(
-    station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_base_that_does_not_pay_is_not_fetched(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtimes.sync.shortcuts.PATIENCE", 1.5)
     fleet, made = Fleet(station, tmp_path), inputs(1, tmp_path)
     fleet.release(1, made)
