@@ -72,7 +72,11 @@ def read_adapter(path: Path) -> Adapter:
     total = sum(out + into for _, out, into in sides)
     steps = container.array("steps")
     shapes = {container.shape(f"{part}/{k:04d}") for k in range(min(rank, MAX_RANK)) for part in ("high", "low")}
-    if steps.shape != (len(sides), rank, 2) or shapes != {(total,)} or min(min(side[1:]) for side in sides) < 1:
+    if (
+        steps.shape != (len(sides), rank, 2)
+        or shapes != {(total,)}
+        or min((min(side[1:]) for side in sides), default=0) < 1
+    ):
         raise IntegrityError(f"{path}: the arrays of the adapter do not fit its layers; fetch it again")
     numbers = np.stack([_numbers(container, k) for k in range(rank)])
     updates, at = {}, 0

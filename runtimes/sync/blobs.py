@@ -63,9 +63,7 @@ class Blobs:
             StorageError: the disk has no room for them.
         """
         wanted = {blob.digest: blob for blob in blobs if not self.has(blob)}
-        needed = sum(blob.size for blob in wanted.values())
-        free = os.statvfs(self._folder)
-        room = free.f_bavail * free.f_frsize - RESERVE
+        needed, room = sum(blob.size for blob in wanted.values()), self.room()
         if wanted and needed > room:
             raise StorageError(
                 f"{self._folder}: {needed} bytes are to be fetched and {max(room, 0)} are free; "
@@ -103,6 +101,11 @@ class Blobs:
                     raise UnreachableError(f"{reason}; {_size(part)} bytes are kept for the next sync")
                 self._pause(0.25 * 2**failures if failures else 0)
         return self._accept(part, blob)
+
+    def room(self) -> int:
+        """Bytes that may still be written here; below 0 where the reserve is gone."""
+        free = os.statvfs(self._folder)
+        return free.f_bavail * free.f_frsize - RESERVE
 
     def left(self, blob: Descriptor) -> int:
         """Bytes of a blob that an earlier attempt did not leave here."""

@@ -58,7 +58,9 @@ class Shortcuts:
         self._derivations = {one.target.digest: one for one in updates.derivations}
 
     def choose(self, missing: Iterable[Descriptor]) -> None:
-        """Decide which of the missing blobs are derived: all of one base, or none of them."""
+        """Decide which of the missing blobs are derived: all of one base that has room here, or none of them."""
+        missing = list(missing)
+        room = self.blobs.room() - sum(blob.size for blob in missing)
         by_base: dict[str, list[Descriptor]] = defaultdict(list)
         for blob in missing:
             one = self._derivations.get(blob.digest)
@@ -67,7 +69,9 @@ class Shortcuts:
         for blobs in by_base.values():
             inputs = {part.digest: part for blob in blobs for part in self._derivations[blob.digest].inputs}
             price = sum(self.cost(part) for part in inputs.values())
-            if price <= PATIENCE * sum(self.cost(blob) for blob in blobs):
+            more = sum(part.size for part in inputs.values() if not self.blobs.holds(part.digest, part.size))
+            if more <= room and price <= PATIENCE * sum(self.cost(blob) for blob in blobs):
+                room -= more
                 self._chosen |= {blob.digest for blob in blobs}
 
     def total(self, missing: Iterable[Descriptor]) -> int:

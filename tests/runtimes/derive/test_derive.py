@@ -23,6 +23,7 @@ from runtimes.derive import (
     write_adapter,
     write_weights,
 )
+from runtimes.derive.container import write
 
 pytestmark = pytest.mark.unit
 
@@ -154,6 +155,14 @@ def test_layers_that_do_not_fit_are_refused(files: Any, tmp_path: Path, layers: 
     plan = Plan(pieces=(Piece(kind="codes", layers=layers),))
     with pytest.raises(IntegrityError):
         derive(plan, *files, tmp_path / "out", 1 << 20)
+
+
+@pytest.mark.parametrize("told", [{}, {"layers": "[]", "rank": "1"}, {"layers": "[[1]]", "rank": "1"}, {"rank": "x"}])
+def test_an_adapter_that_names_no_layers_is_refused(tmp_path: Path, told: dict[str, str]) -> None:
+    empty = np.zeros(0, np.uint8)
+    write(tmp_path / "a", {"high/0000": empty, "low/0000": empty, "steps": np.zeros((0, 1, 2), np.float32)}, told)
+    with pytest.raises(IntegrityError):
+        read_adapter(tmp_path / "a")
 
 
 def test_an_adapter_of_another_base_is_refused(files: Any, tmp_path: Path) -> None:

@@ -154,6 +154,15 @@ def test_a_base_for_several_workflows_is_fetched_once(station: Any, tmp_path: Pa
         assert fleet.tuned(workflow) == made.tuned
 
 
+def test_a_base_that_has_no_room_is_not_fetched(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet, made = Fleet(station, tmp_path), inputs(1, tmp_path)
+    monkeypatch.setattr("runtimes.sync.shortcuts.PATIENCE", 4)
+    monkeypatch.setattr("runtimes.sync.blobs.Blobs.room", lambda self: len(made.tuned) + len(made.base))
+    fleet.release(1, made)
+    assert station.sync().rebuilt_blobs == 0
+    assert (fleet.tuned(), load_active(station.state).inputs) == (made.tuned, ())
+
+
 def garbled(raw: bytes) -> bytes:
     return random.Random(1).randbytes(len(raw))
 
