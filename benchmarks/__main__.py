@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("engine_latency", "first_answer", "knowledge", "demo", "serving", "evidence", "training", "real_data")
+BENCHMARKS = (
+    "engine_latency", "first_answer", "knowledge", "demo", "serving", "evidence", "training", "updates", "real_data",
+)  # fmt: skip
 
 if __name__ == "__main__":
     failed = []

@@ -27,6 +27,12 @@ FILEPATH = "org.cncf.model.filepath"
 BUNDLE_FILE = "bundle.json"
 NEIGHBOURS = "neighbours.npy"
 WORD_EMBEDDINGS = "word_embeddings.bin"
+FROZEN = "frozen.bin"
+"""What tuning leaves as the base has it, without the word embeddings."""
+TUNED = "tuned.bin"
+"""What tuning changes."""
+HEAD = "head.bin"
+"""The weights of the classes."""
 TRANSFORMER = "transformer"
 CLASSICAL = "classical"
 
@@ -180,6 +186,8 @@ class BundleConfig(Wire):
     tokenizer: str = "tokenizer.json"
     word_embeddings: WordEmbeddings | None = None
     """None: they are inside the model."""
+    weights: tuple[str, ...] | None = None
+    """More files that the model refers to as ONNX external data. The runtime finds them beside the model."""
     neighbours: str | None = None
     """File of logits, float16 [rows, classes] of length 1, that the score `neighbours` compares with."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
@@ -219,7 +227,7 @@ class BundleConfig(Wire):
     def files(self) -> tuple[str, ...]:
         """The files of the build that this names."""
         more = (self.word_embeddings.file if self.word_embeddings else None, self.neighbours)
-        return (self.model, self.tokenizer, *(name for name in more if name is not None))
+        return (self.model, self.tokenizer, *(self.weights or ()), *(name for name in more if name is not None))
 
     @model_validator(mode="after")
     def _has_neighbours(self) -> BundleConfig:

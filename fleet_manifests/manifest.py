@@ -116,6 +116,8 @@ class FleetManifest(Wire):
     knowledge_packs: tuple[PackRef, ...] = ()
     context_packs: tuple[PackRef, ...] = ()
     revocations: tuple[Revocation, ...] = ()
+    updates: Descriptor | None = None
+    """The list of deltas (`fleet_manifests.updates.Updates`), as a blob; a site may do without."""
     critical: tuple[str, ...] = ()
     """Dotted paths (`workflows.*.guardrails.minimum_confidence`) a reader must understand."""
 

@@ -18,6 +18,7 @@ from fleet_manifests.knowledge import PackConfig, Passage
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.profile import HardwareProfile
 from fleet_manifests.receipt import MeasurementCases, Receipt
+from fleet_manifests.updates import Updates
 
 FOLDER = Path(__file__).parent / "schemas"
 
@@ -34,6 +35,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "oci_manifest.v1": OciManifest,
     "passage.v1": Passage,
     "receipt.v1": Receipt,
+    "updates.v1": Updates,
 }
 
 

@@ -15,7 +15,7 @@ from quantize.graphs import integer_operators, operators
 from quantize.integers import to_integers
 from quantize.passes import Samples, run_passes
 from quantize.recipes import UNPADDED, Recipe
-from quantize.split import split_word_embeddings
+from quantize.split import split_weights, split_word_embeddings
 from quantize.staging import copy_present, staged
 
 RECORD = "recipe.json"
@@ -40,6 +40,8 @@ class BuildRecord:
     """Integer operators in the build, by type."""
     word_embeddings: dict[str, Any] | None
     """How `word_embeddings.bin` holds the table that was moved there (`fleet_manifests.WordEmbeddings`)."""
+    weights: tuple[str, ...]
+    """The other files that weights were moved into."""
     session: dict[str, Any]
     versions: dict[str, str]
 
@@ -71,8 +73,8 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepa
     Args:
         recipe: what to do.
         onnx: the folder that `export_onnx` wrote.
-        out: a new or empty folder; gets `model.onnx`, its word embeddings, the tokenizer, labels, arguments and
-            `recipe.json`.
+        out: a new or empty folder; gets `model.onnx`, its weights in files by what they mean, the tokenizer, labels,
+            arguments and `recipe.json`.
         samples: token ids of training texts, for a recipe that `needs_texts`.
         prepared: what `prepare` made of the same model with the passes that the recipe begins with.
 
@@ -91,7 +93,8 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepa
             copy_present((MODEL,), prepared, stage)
         done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
         table = split_word_embeddings(model)
-        record = _record(recipe, source, (blocks, done), operators(model), table)
+        weights = split_weights(model) if table else ()
+        record = _record(recipe, source, (blocks, done), operators(model), (table, weights))
         (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
     return record
 
@@ -132,12 +135,13 @@ def _record(
     source: str,
     rewritten: tuple[int, dict[str, int]],
     found: Counter[str],
-    table: WordEmbeddings | None,
+    apart: tuple[WordEmbeddings | None, tuple[str, ...]],
 ) -> BuildRecord:
     """The record of a finished build."""
     from importlib import metadata
 
     blocks, done = rewritten
+    table, weights = apart
     return BuildRecord(
         recipe=recipe.name,
         description=recipe.description,
@@ -146,6 +150,7 @@ def _record(
         passes=done,
         quantized=integer_operators(found),
         word_embeddings=table.model_dump(mode="json") if table else None,
+        weights=weights,
         session=recipe.session.model_dump(mode="json"),
         versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
     )

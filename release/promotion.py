@@ -49,6 +49,8 @@ class Candidate:
     cases: Path | None = None
     """The texts that a device runs to measure it, where they may travel; they go to `candidates` only.
     A file `.age` is sealed for the classes of sites that may have them."""
+    derivation: Path | None = None
+    """A folder with `plan.json`, `base.bin` and `adapter.bin`, of which a site can compute the tuned weights."""
 
     @property
     def name(self) -> str:

@@ -20,13 +20,18 @@ from fleet_manifests.manifest import BuildEntry, PackRef
 from release.attest import verify_evidence
 
 
+def blob_path(public: Path, digest: str) -> Path:
+    """Where a blob of a published tree is, or would be."""
+    return public / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
 def read_blob(public: Path, blob: Descriptor) -> bytes:
     """The content of a blob of a published tree.
 
     Raises:
         IntegrityError: it is missing or is not what it is said to be.
     """
-    path = public / "blobs" / "sha256" / blob.digest.removeprefix("sha256:")
+    path = blob_path(public, blob.digest)
     try:
         raw = path.read_bytes()
     except OSError as exc:

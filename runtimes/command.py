@@ -99,7 +99,8 @@ def status_lines(status: SiteStatus) -> list[str]:
     last = status.last_sync
     if last is not None:
         outcome = "done" if last.ok else f"{last.error_kind}: {last.error}"
-        lines.append(f"last sync: {last.when.isoformat()}, {outcome}")
+        lines.append(f"last sync: {last.when.isoformat()}, {outcome}; {last.rebuilt} blobs made from deltas or derived")
+        lines += [f"not for less: {reason}" for reason in last.fallbacks]
     return lines
 
 

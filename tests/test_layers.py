@@ -14,15 +14,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 MAY_IMPORT = {
     "fleet_manifests": set(),
-    "training": {"fleet_manifests"},
-    "quantize": {"fleet_manifests"},
+    "training": {"fleet_manifests", "runtimes.derive"},
+    "quantize": {"fleet_manifests", "runtimes.derive"},
     "release": {"fleet_manifests"},
     "sample": {"fleet_manifests"},
     "runtimes": {"fleet_manifests"},
     "evals": {"fleet_manifests", "runtimes.engine", "runtimes.knowledge", "runtimes.measure"},
     "pipelines": {
         "evals", "fleet_manifests", "quantize", "release", "runtimes.edge", "runtimes.engine", "runtimes.knowledge",
-        "runtimes.measure", "runtimes.serving", "runtimes.sync", "sample", "training",
+        "runtimes.derive", "runtimes.measure", "runtimes.serving", "runtimes.sync", "sample", "training",
     },
 }  # fmt: skip
 SERVING = (

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import dump
+from runtimes.derive import write_adapter
 from training.arguments import ARGUMENTS, Arguments
 from training.bases import ResolvedBase
+from training.compact import COMPACT, round_adapter, round_base
 from training.files import read_json, save_weights, write_json
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ LIBRARIES = ("numpy", "peft", "scikit-learn", "tokenizers", "torch", "transforme
 
 
 def with_lora(model: torch.nn.Module, arguments: Arguments, *, whole: Sequence[str] = ()) -> torch.nn.Module:
-    """LoRA on every linear layer of `model.encoder`, whose own dropout is set; those named by `whole` train in full."""
+    """LoRA on every linear layer of `model.encoder`, rounded to what sites have of the base, whose own dropout is set;
+    those named by `whole` train in full."""
     from peft import LoraConfig, get_peft_model
     from torch.nn import Dropout
 
@@ -28,6 +31,7 @@ def with_lora(model: torch.nn.Module, arguments: Arguments, *, whole: Sequence[s
         if isinstance(module, Dropout):
             module.p = arguments.encoder_dropout
 
+    round_base(model)
     config = LoraConfig(
         r=arguments.rank,
         lora_alpha=arguments.alpha,
@@ -55,14 +59,14 @@ def save_adapter(
     history: dict[str, Any],
     libraries: Sequence[str] = LIBRARIES,
 ) -> None:
-    """Write the adapter in PEFT's form, with sorted keys, what it belongs to and what made it.
+    """Write the adapter, rounded to what travels, in PEFT's form with sorted keys, what it belongs to and what made it.
 
     PEFT must not know the base by name: it would ask the hub whether the vocabulary was resized.
 
     Args:
-        folder: gets `adapter_model.safetensors`, `adapter_config.json`, `base.json`, `arguments.json`,
-            `history.json` and `versions.json`.
-        model: the PEFT model.
+        folder: gets `adapter_model.safetensors`, `adapter.bin` (the same as it travels), `adapter_config.json`,
+            `base.json`, `arguments.json`, `history.json` and `versions.json`.
+        model: the PEFT model; its adapter is rounded.
         base: what it was trained on.
         arguments: what it was told.
         history: what happened, without times: the folder's digest must not depend on how fast the machine was.
@@ -70,6 +74,7 @@ def save_adapter(
     """
     from peft import get_peft_model_state_dict
 
+    write_adapter(folder / COMPACT, round_adapter(model))
     save_weights(get_peft_model_state_dict(model, save_embedding_layers=False), folder / "adapter_model.safetensors")
     settings = model.peft_config["default"]
     settings.base_model_name_or_path = None

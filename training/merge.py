@@ -1,4 +1,8 @@
-"""Folding an adapter into its base: one plain model that any exporter can read."""
+"""Folding an adapter into its base: one plain model that any exporter can read.
+
+The linear layers are added up by the rule of `runtimes.derive`, so that a site which has the base can make the same
+weights of the adapter, bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import BaseRef, IntegrityError, parse
+from runtimes.derive import merged, read_adapter
+from training.adapters import linear_layers
 from training.arguments import ARGUMENTS, RetrieveArguments, read_arguments
 from training.bases import ResolvedBase
+from training.compact import COMPACT, round_base
 from training.features import load_tokenizer
 from training.files import read_json, staged
 from training.model import build, build_embedder, load_encoder, load_merged, save_merged
@@ -38,9 +45,9 @@ def merge(adapter: Path, base: ResolvedBase, out: Path) -> None:
         tuned = _with_adapter(adapter, base, labels)
         ids, mask = _probe_batch(tuned.config.vocab_size, arguments.max_tokens)
         expected = _outputs(tuned, ids, mask)
-        save_merged(tuned.merge_and_unload(), partial, labels)
+        save_merged(_folded(tuned, adapter), partial, labels)
         load_tokenizer(base.path, arguments.max_tokens).save(str(partial / "tokenizer.json"))
-        for name in (ARGUMENTS,) if labels is None else (LABELS, ARGUMENTS):
+        for name in (ARGUMENTS, COMPACT) if labels is None else (LABELS, ARGUMENTS, COMPACT):
             shutil.copyfile(adapter / name, partial / name)
         require_parity(expected, _outputs(load_merged(partial), ids, mask), str(adapter))
 
@@ -99,6 +106,7 @@ def _with_adapter(adapter: Path, base: ResolvedBase, labels: tuple[str, ...] | N
 
     encoder = load_encoder(base.path)
     model: Any = build_embedder(encoder) if labels is None else build(encoder, len(labels))
+    round_base(model)
     try:
         tuned = PeftModel.from_pretrained(model, str(adapter)).eval()
         with safe_open(adapter / "adapter_model.safetensors", "pt") as stream:
@@ -108,6 +116,29 @@ def _with_adapter(adapter: Path, base: ResolvedBase, labels: tuple[str, ...] | N
     if wrong := sorted(found ^ set(get_peft_model_state_dict(tuned, save_embedding_layers=False))):
         raise IntegrityError(f"{adapter}: {len(wrong)} weights are missing or unknown, first {wrong[0]}; tune it again")
     return tuned
+
+
+def _folded(tuned: Any, adapter: Path) -> Any:
+    """The plain model of a PEFT model, its linear layers added up by the rule that sites follow.
+
+    Raises:
+        IntegrityError: the adapter as it travels is missing, or is not of this model.
+    """
+    import torch
+
+    try:
+        updates = read_adapter(adapter / COMPACT).updates
+    except OSError as exc:
+        raise IntegrityError(f"{adapter / COMPACT}: {exc.strerror}; tune it again") from exc
+    plain = tuned.unload()
+    modules = dict(plain.named_modules())
+    if odd := sorted(updates.keys() ^ set(linear_layers(plain))):
+        raise IntegrityError(f"{adapter / COMPACT}: {odd[0]} is not in both adapter and model; tune it again")
+    with torch.no_grad():
+        for name, update in updates.items():
+            weight = modules[name].weight
+            weight.copy_(torch.from_numpy(merged(weight.numpy(), update)))
+    return plain
 
 
 def _probe_batch(vocabulary: int, max_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:

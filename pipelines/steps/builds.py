@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fleet_manifests import Calibration, dump, parse
-from fleet_manifests.bundle import NEIGHBOURS, WORD_EMBEDDINGS, bundle_name
+from fleet_manifests.bundle import FROZEN, HEAD, NEIGHBOURS, TUNED, WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers, trials
 from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, draft, resolved_profile
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evals.calibration import Calibrated
     from quantize.search import SearchResult
 
-WEIGHTS = ("model.onnx", WORD_EMBEDDINGS)
+WEIGHTS = ("model.onnx", WORD_EMBEDDINGS, FROZEN, TUNED, HEAD)
 BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
 CODE = ("pipelines.steps.builds", *trials.CODE)
 """What judges a build."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import BundleConfig, HardwareProfile, IsaClass, SessionConfig, WordEmbeddings, sha256_of
 from fleet_manifests.bundle import CLASSICAL
@@ -54,6 +54,7 @@ def draft(
         labels=() if retrieves else tuple(json.loads((folder / "labels.json").read_text())),
         dimension=dimension(folder) if retrieves else None,
         word_embeddings=_word_embeddings(folder),
+        weights=_recorded(folder).get("weights") or None,
         session=session_of(recipe, profile) if profile else SessionConfig(),
         base=base_of(project, workflow).ref,
         data_card=sha256_of(corpus / "data_card.json"),
@@ -64,9 +65,15 @@ def draft(
 
 def _word_embeddings(folder: Path) -> WordEmbeddings | None:
     """Where a build has its word embeddings; an exported model has no record and has them inside."""
-    record = folder / "recipe.json"
-    found = json.loads(record.read_text())["word_embeddings"] if record.is_file() else None
+    found = _recorded(folder).get("word_embeddings")
     return WordEmbeddings.model_validate(found) if found else None
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """What was done to make a build; nothing of an exported model."""
+    record = folder / "recipe.json"
+    found: dict[str, Any] = json.loads(record.read_text()) if record.is_file() else {}
+    return found
 
 
 def dimension(folder: Path) -> int:

@@ -80,7 +80,7 @@ def adapter(project: Project, workflow: str, progress: Progress | None = None) -
         name="adapter",
         inputs={"corpus": corpus.digest, "base": base.ref.digest},
         parameters=arguments.model_dump(mode="json", exclude={"threads", "device"}),
-        code=("training", "pipelines.steps.models"),
+        code=("training", "runtimes.derive", "pipelines.steps.models"),
         libraries=_libraries(arguments),
     )
 
@@ -136,7 +136,7 @@ def merged_model(project: Project, workflow: str) -> Entry:
         name="merged_model",
         inputs={"adapter": learned.digest, "base": base.ref.digest},
         parameters={},
-        code=("training", "pipelines.steps.models"),
+        code=("training", "runtimes.derive", "pipelines.steps.models"),
         libraries=("torch", "transformers", "peft"),
     )
 

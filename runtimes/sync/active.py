@@ -101,6 +101,8 @@ class Active(Wire):
     workflows: dict[Name, ActiveWorkflow] = {}
     skipped: dict[str, str] = {}
     """Workflows that do not run here, each with the reason."""
+    inputs: tuple[Digest, ...] = ()
+    """Blobs that are not served: what weights are derived of, now or at the next update."""
 
 
 def load_active(state: Path) -> Active | None:

@@ -63,9 +63,7 @@ class Blobs:
             StorageError: the disk has no room for them.
         """
         wanted = {blob.digest: blob for blob in blobs if not self.has(blob)}
-        needed = sum(blob.size for blob in wanted.values())
-        free = os.statvfs(self._folder)
-        room = free.f_bavail * free.f_frsize - RESERVE
+        needed, room = sum(blob.size for blob in wanted.values()), self.room()
         if wanted and needed > room:
             raise StorageError(
                 f"{self._folder}: {needed} bytes are to be fetched and {max(room, 0)} are free; "
@@ -103,6 +101,42 @@ class Blobs:
                     raise UnreachableError(f"{reason}; {_size(part)} bytes are kept for the next sync")
                 self._pause(0.25 * 2**failures if failures else 0)
         return self._accept(part, blob)
+
+    def room(self) -> int:
+        """Bytes that may still be written here; below 0 where the reserve is gone."""
+        free = os.statvfs(self._folder)
+        return free.f_bavail * free.f_frsize - RESERVE
+
+    def left(self, blob: Descriptor) -> int:
+        """Bytes of a blob that an earlier attempt did not leave here."""
+        return max(0, blob.size - _size(self.path(blob.digest + PART)))
+
+    def holds(self, digest: str, size: int) -> bool:
+        """Whether there is a plain file of that name and size; its bytes are not looked at."""
+        path = self.path(digest)
+        return _is_plain(path) and path.stat().st_size == size
+
+    def adopt(self, made: Path, blob: Descriptor) -> Path:
+        """Give a file that was made here the name of a blob, if it is that blob.
+
+        Raises:
+            IntegrityError: it is something else; it is removed.
+            OSError: it cannot be renamed.
+        """
+        if not _is_whole(made, blob):
+            made.unlink(missing_ok=True)
+            raise IntegrityError(f"{blob.digest}: what was made here is not what the publisher signed; it was removed")
+        self.clear(self.path(blob.digest + PART))
+        return self._accept(made, blob)
+
+    def forget(self, digest: str) -> None:
+        """Remove a blob that is of no more use."""
+        self._checked.discard(digest)
+        self.clear(self.path(digest))
+
+    def clear(self, path: Path) -> None:
+        """Remove a file of this folder, or the link in its place."""
+        path.unlink(missing_ok=True)
 
     def prune(self, keep: Iterable[str]) -> None:
         """Remove every blob and left-over part that no version needs."""

@@ -24,7 +24,7 @@ from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor
 from runtimes.sync.packs import is_encrypted, key_missing
 from runtimes.sync.plan import Plan, check_agent, make_plan, without_revoked
-from runtimes.sync.report import LAST_SYNC_FILE, LastSync
+from runtimes.sync.report import LAST_SYNC_FILE, MOST_FALLBACKS, LastSync
 from runtimes.sync.seam import storing
 from runtimes.sync.site import BLOBS, LOCK_FILE, Enrolment, load_enrolment, pack_key
 from runtimes.sync.smoke import run_smoke
@@ -66,6 +66,8 @@ class SyncResult:
     """Bytes moved from the source, metadata included."""
     reused_blobs: int
     """Blobs that were needed and here already."""
+    rebuilt_blobs: int
+    """Blobs that were made of a delta or derived."""
     seconds: float
 
 
@@ -107,7 +109,8 @@ def sync(
                     run.note(begun, changed=False, error=exc)
                 raise
             run.note(begun, changed=changed, error=None)
-        return SyncResult(changed, active, run.fetched_bytes, run.blobs.reused, time.monotonic() - begun)
+        made = run.shortcuts.rebuilt
+        return SyncResult(changed, active, run.fetched_bytes, run.blobs.reused, made, time.monotonic() - begun)
 
 
 class _Sync:
@@ -121,6 +124,7 @@ class _Sync:
         self._documents: SignedDocuments | None = None
         self.blobs = Blobs(state / BLOBS, pause=agent.pause)
         self._fetch = Fetch(self.blobs, source)
+        self.shortcuts = self._fetch.shortcuts
 
     @property
     def fetched_bytes(self) -> int:
@@ -158,6 +162,8 @@ class _Sync:
             error_kind=None if error is None else type(error).__name__,
             seconds=round(time.monotonic() - begun, 3),
             fetched_bytes=self.fetched_bytes,
+            rebuilt=self.shortcuts.rebuilt,
+            fallbacks=tuple(self.shortcuts.fallbacks[:MOST_FALLBACKS]),
         )
         write_file(self._state / LAST_SYNC_FILE, dump(last))
 
@@ -205,12 +211,15 @@ class _Sync:
         bundles = {name: (layouts[name], ref.signature) for name, ref in refs.items()}
         packs = {name: (parts[name].layout, ref.signature) for name, ref in pack_refs.items() if ref.signature}
         both = [*bundles.values(), *packs.values()]
+        self.shortcuts.read(plan.manifest.updates)
         self._fetch.all(
             [blob for layout, signature in both for blob in (signature, *layout.layers)],
             lambda part, what: self._progress(0.1 + 0.8 * part, what),
         )
         name = stage.next_version(self._state, plan.assignment.channel, plan.manifest.version)
         record = plan.record(layouts, parts, version=name, now=self._now)
+        needed = [digest for entry in record.workflows.values() for digest in entry.needed]
+        record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed)})
         self._progress(0.9, f"verifying and trying {len(bundles)} bundles and {len(packs)} packs")
         stage.stage(
             self._state,

@@ -12,6 +12,7 @@ from fleet_manifests.wire import MAX_DOCUMENT_BYTES, parse
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.contents import check_layout
 from runtimes.sync.packs import PackParts
+from runtimes.sync.shortcuts import Shortcuts
 from runtimes.sync.sources import Source
 
 
@@ -28,6 +29,8 @@ class Fetch:
     def __init__(self, blobs: Blobs, source: Source) -> None:
         """Use a site's blobs and a source, which is trusted with nothing."""
         self._blobs, self._source = blobs, source
+        self.shortcuts = Shortcuts(blobs, source)
+        """Deltas; none until `Shortcuts.read` was told of a list."""
 
     def bundle(self, workflow: str, manifest: Descriptor) -> OciManifest:
         """What the bundle of a workflow is made of."""
@@ -46,9 +49,13 @@ class Fetch:
         return PackParts(layout, parse(PackConfig, raw, where=f"{ref.name}/{PACK_FILE}"))
 
     def all(self, wanted: Iterable[Descriptor], progress: Callable[[float, str], None]) -> None:
-        """Bring every blob here that is not; `progress` is told the part from 0 to 1 and the megabytes."""
+        """Bring every blob here that is not, for less where that can be done.
+
+        `progress` is told the part from 0 to 1 and the megabytes.
+        """
         missing = self._blobs.missing(wanted)
-        total = sum(blob.size for blob in missing) or 1
+        self.shortcuts.choose(missing)
+        total = self.shortcuts.total(missing) or 1
         done = 0
 
         def moved(count: int) -> None:
@@ -57,7 +64,8 @@ class Fetch:
             progress(min(1.0, done / total), f"fetching {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
         for blob in missing:
-            self._blobs.fetch(self._source, blob, moved)
+            if not self.shortcuts.take(blob, moved):
+                self._blobs.fetch(self._source, blob, moved)
 
     def _document(self, blob: Descriptor, what: str) -> bytes:
         """The bytes of a small blob."""

@@ -14,6 +14,8 @@ from runtimes.sync.active import PREVIOUS, Active, current_version, load_active
 from runtimes.sync.site import Enrolment, load_enrolment
 
 LAST_SYNC_FILE = "last_sync.json"
+MOST_FALLBACKS = 16
+"""Reasons that are kept of one sync."""
 
 
 class LastSync(Wire):
@@ -29,6 +31,10 @@ class LastSync(Wire):
     seconds: float
     fetched_bytes: int
     """Bytes moved from the source, metadata included."""
+    rebuilt: int = 0
+    """Blobs that were made of a delta or derived."""
+    fallbacks: tuple[str, ...] = ()
+    """Why deltas and derivations that were tried did not do, the first few."""
 
 
 class SiteStatus(Wire):

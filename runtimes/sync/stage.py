@@ -158,7 +158,8 @@ def prune(state: Path, blobs: Blobs) -> None:
     for path in (state / VERSIONS).iterdir():
         if path.name not in names:
             shutil.rmtree(path)
-    blobs.prune(digest for record in kept for workflow in record.workflows.values() for digest in workflow.needed)
+    served = {digest for record in kept for workflow in record.workflows.values() for digest in workflow.needed}
+    blobs.prune(served.union(*(record.inputs for record in kept)))
 
 
 def verified(folder: Path, signed: Signed, blobs: Blobs, key: bytes, name: str) -> Path:

@@ -53,6 +53,7 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import CONFIG_TYPE, FILEPATH, MANIFEST_TYPE, SIGNATURE_TYPE, WEIGHT_TYPE
 from fleet_manifests.receipt import MeasurementCases, Receipt
+from fleet_manifests.updates import DELTA_TYPE, SUBTRACT, WHOLE, Content, Delta, Updates
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = datetime(2026, 2, 1, tzinfo=UTC)
@@ -144,6 +145,7 @@ def documents(manifest: FleetManifest, profile: HardwareProfile, host: HostFacts
         "gates": (Gate(name="floor", verdict=Verdict.PASS, observed=0.9, required=0.8, reason="0.9 >= 0.8"),),
         "verdict": Verdict.PASS,
     }
+    payload = Descriptor(media_type=DELTA_TYPE, digest=digest("e"), size=80)
     return {
         "accuracy_report.v1": AccuracyReport(
             **report,
@@ -262,6 +264,18 @@ def documents(manifest: FleetManifest, profile: HardwareProfile, host: HostFacts
             taken=WHEN,
             machine=Machine(host=host, isa="avx512-vnni"),
             lading="0.2.0",
+        ),
+        "updates.v1": Updates(
+            deltas=(
+                Delta(target=Content(digest=digest("c"), size=900), method=WHOLE, payload=payload),
+                Delta(
+                    target=Content(digest=digest("c"), size=900),
+                    method=SUBTRACT,
+                    base=Content(digest=digest("d"), size=900),
+                    payload=payload,
+                ),
+            ),
+            recent={"exception_triage--edge-x86-vnni/tuned.bin": (Content(digest=digest("c"), size=900),)},
         ),
     }
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fleet_manifests.bundle import WORD_EMBEDDINGS as FILE
 from quantize import RECIPES, apply
-from quantize.split import split_word_embeddings
+from quantize.split import split_weights, split_word_embeddings
 
 pytestmark = pytest.mark.unit
 TABLE = np.arange(4096, dtype=np.float32).reshape(512, 8)
@@ -111,3 +111,79 @@ def test_every_recipe_splits(exported: Path, tmp_path: Path, monkeypatch: pytest
         inputs = {one.name: batch if one.name == "input_ids" else np.ones_like(batch) for one in session.get_inputs()}
         answers.append(session.run(None, inputs)[0])
     np.testing.assert_array_equal(*answers)
+
+
+def write_encoder(path: Path, *, tuned: float = 1.0, head: float = 1.0) -> Path:
+    """A table, a frozen vector, a matrix with the name that quantization gives it, and a head."""
+    rng = np.random.default_rng(5)
+    weights = {
+        "table": rng.normal(size=(64, 8)),
+        "shift": rng.normal(size=(8,)),
+        "layer_quantized": rng.normal(size=(8, 8)) * tuned,
+        "layer_scale": rng.normal(size=(8,)) * tuned,
+        "module.head.weight": rng.normal(size=(8, 3)) * head,
+    }
+    tensors = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
+    tensors.append(numpy_helper.from_array(np.array([1, -1, 8], np.int64), "shape"))
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["a"]),
+        helper.make_node("Add", ["a", "shift"], ["b"]),
+        helper.make_node("MatMul", ["b", "layer_quantized"], ["c"]),
+        helper.make_node("Mul", ["c", "layer_scale"], ["d"]),
+        helper.make_node("Reshape", ["d", "shape"], ["e"]),
+        helper.make_node("MatMul", ["e", "module.head.weight"], ["f"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "n"])],
+        [helper.make_tensor_value_info("f", TensorProto.FLOAT, None)],
+        tensors,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    return path
+
+
+def test_weights_move_by_what_they_mean_and_the_model_answers_as_before(tmp_path: Path) -> None:
+    path = write_encoder(tmp_path / "model.onnx")
+    before = looked_up(path, [3, 0, 63])
+    assert split_word_embeddings(path, least=0)
+    assert split_weights(path, least=1) == ("frozen.bin", "head.bin", "tuned.bin")
+    sizes = {file.name: file.stat().st_size for file in tmp_path.glob("*.bin")}
+    assert sizes == {FILE: 64 * 8 * 4, "frozen.bin": 32, "tuned.bin": 256 + 32, "head.bin": 96}
+    np.testing.assert_array_equal(looked_up(path, [3, 0, 63]), before)
+
+
+def test_tuning_changes_the_tuned_weights_and_nothing_else(tmp_path: Path) -> None:
+    for name, made in (("a", {}), ("b", {"tuned": 1.5}), ("c", {"head": 2.0})):
+        path = write_encoder(tmp_path / name / "model.onnx", **made)
+        split_word_embeddings(path, least=0)
+        split_weights(path, least=1)
+
+    def differing(one: str, other: str) -> set[str]:
+        files = (file.name for file in (tmp_path / one).iterdir())
+        return {
+            name for name in files if (tmp_path / one / name).read_bytes() != (tmp_path / other / name).read_bytes()
+        }
+
+    assert differing("a", "b") == {"tuned.bin"}
+    assert differing("a", "c") == {"head.bin"}
+
+
+def test_tensors_start_where_they_can_be_mapped_and_small_ones_stay(tmp_path: Path) -> None:
+    path = write_encoder(tmp_path / "model.onnx")
+    split_word_embeddings(path, least=0)
+    assert split_weights(path, least=33) == ("head.bin", "tuned.bin")
+    model = onnx.load(str(path), load_external_data=False)
+    told = {t.name: {e.key: e.value for e in t.external_data} for t in model.graph.initializer}
+    assert told["shift"] == told["shape"] == told["layer_scale"] == {}
+    assert told["layer_quantized"] == {"location": "tuned.bin", "offset": "0", "length": "256"}
+    again = write_encoder(tmp_path / "again" / "model.onnx")
+    split_word_embeddings(again, least=0)
+    split_weights(again, least=1)
+    told = {
+        t.name: {e.key: e.value for e in t.external_data}
+        for t in onnx.load(str(again), load_external_data=False).graph.initializer
+    }
+    assert int(told["layer_scale"]["offset"]) % 64 == 0

@@ -87,7 +87,13 @@ def test_packs_alone_change_nothing_else(release: Release, builder: Any, shipped
     before = release.manifest("stable")
     after = release.promote("stable", [], {}, MANAGERS, [builder.pack_candidate(shipped, "revised")])
     assert after.version == before.version + 1
-    unchanged = {"version": 1, "knowledge_packs": (), "issued": before.issued, "expires": before.expires}
+    unchanged = {
+        "version": 1,
+        "knowledge_packs": (),
+        "updates": None,
+        "issued": before.issued,
+        "expires": before.expires,
+    }
     assert before.model_copy(update=unchanged) == after.model_copy(update=unchanged)
     assert packs_of(before).keys() == packs_of(after).keys()
     assert packs_of(before) != packs_of(after)

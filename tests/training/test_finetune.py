@@ -22,6 +22,7 @@ from training.loop import Epoch
 pytestmark = pytest.mark.integration
 
 FILES = {
+    "adapter.bin",
     "adapter_config.json",
     "adapter_model.safetensors",
     "arguments.json",

@@ -29,13 +29,14 @@ def merged(adapter: Path, base: ResolvedBase, tmp_path_factory: pytest.TempPathF
 
 def test_the_folder_holds_what_the_next_steps_need(merged: Path, adapter: Path) -> None:
     assert {path.name for path in merged.iterdir()} == {
+        "adapter.bin",
         "config.json",
         "model.safetensors",
         "tokenizer.json",
         "labels.json",
         "arguments.json",
     }
-    for name in ("labels.json", "arguments.json"):
+    for name in ("adapter.bin", "labels.json", "arguments.json"):
         assert (merged / name).read_bytes() == (adapter / name).read_bytes()
     config = json.loads((merged / "config.json").read_text())
     assert config["id2label"] == {"0": "damage", "1": "late", "2": "price"}
@@ -48,10 +49,13 @@ def test_the_merged_model_answers_as_the_adapter_does(merged: Path, adapter: Pat
     import torch
     from peft import PeftModel
 
+    from training.compact import round_base
     from training.model import build, load_encoder
 
     ids, mask = pad(tokenize(load_tokenizer(merged, 32), TEXTS), 0)
-    tuned = PeftModel.from_pretrained(build(load_encoder(base.path), 3), str(adapter)).eval()
+    plain = build(load_encoder(base.path), 3)
+    round_base(plain)
+    tuned = PeftModel.from_pretrained(plain, str(adapter)).eval()
     with torch.inference_mode():
         expected, found = tuned(input_ids=ids, attention_mask=mask), load_merged(merged)(ids, mask)
     assert found.shape == (3, 3)
@@ -183,7 +187,7 @@ def merged_retriever(
 
 
 def test_a_merged_retriever_has_no_labels(merged_retriever: Path, retriever: tuple[RetrieverResult, Path]) -> None:
-    names = {"config.json", "model.safetensors", "tokenizer.json", "arguments.json"}
+    names = {"adapter.bin", "config.json", "model.safetensors", "tokenizer.json", "arguments.json"}
     assert {path.name for path in merged_retriever.iterdir()} == names
     assert (merged_retriever / "arguments.json").read_bytes() == (retriever[1] / "arguments.json").read_bytes()
     config = json.loads((merged_retriever / "config.json").read_text())
@@ -196,10 +200,13 @@ def test_a_merged_retriever_gives_vectors_of_length_one_as_the_adapter_does(
     import torch
     from peft import PeftModel
 
+    from training.compact import round_base
     from training.model import build_embedder, load_encoder, mean_pool
 
     ids, mask = pad(tokenize(load_tokenizer(merged_retriever, 32), TEXTS), 0)
-    tuned = PeftModel.from_pretrained(build_embedder(load_encoder(base.path)), str(retriever[1])).eval()
+    plain = build_embedder(load_encoder(base.path))
+    round_base(plain)
+    tuned = PeftModel.from_pretrained(plain, str(retriever[1])).eval()
     model = load_merged(merged_retriever)
     with torch.inference_mode():
         expected, found = tuned(input_ids=ids, attention_mask=mask), model(ids, mask)

@@ -20,6 +20,7 @@ from training.retriever import RetrieverResult, finetune_retriever
 pytestmark = pytest.mark.integration
 
 FILES = {
+    "adapter.bin",
     "adapter_config.json",
     "adapter_model.safetensors",
     "arguments.json",

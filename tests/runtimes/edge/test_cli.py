@@ -224,7 +224,9 @@ def test_sync_says_what_it_did(
     from runtimes.sync import SyncResult
 
     active = tree.activate(3, skipped={"other": "no build for edge-test"})
-    result = SyncResult(changed=True, active=active, fetched_bytes=2_500_000, reused_blobs=4, seconds=1.25)
+    result = SyncResult(
+        changed=True, active=active, fetched_bytes=2_500_000, reused_blobs=4, rebuilt_blobs=1, seconds=1.25
+    )
     monkeypatch.setattr("runtimes.sync.sync", lambda *args, **kwargs: result, raising=False)
     code, out, _ = run("sync", *words)
     assert code == 0
