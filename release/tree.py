@@ -69,7 +69,7 @@ class Tree:
         self._undo: list[tuple[Path, bytes | None]] = []
         self._unsettled: set[Path] = set()
         with storage(public):
-            for folder in (public, public / "metadata", public / "blobs" / "sha256"):
+            for folder in (public, public / "metadata", public / "blobs" / "sha256", *(public / "targets").glob("*")):
                 for leftover in folder.glob(".*.tmp"):
                     leftover.unlink(missing_ok=True)
 

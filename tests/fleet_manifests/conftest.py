@@ -53,7 +53,18 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import CONFIG_TYPE, FILEPATH, MANIFEST_TYPE, SIGNATURE_TYPE, WEIGHT_TYPE
 from fleet_manifests.receipt import MeasurementCases, Receipt
-from fleet_manifests.updates import DELTA_TYPE, SUBTRACT, WHOLE, Content, Delta, Updates
+from fleet_manifests.updates import (
+    ADAPTER_TYPE,
+    BASE_TYPE,
+    DELTA_TYPE,
+    PLAN_TYPE,
+    SUBTRACT,
+    WHOLE,
+    Content,
+    Delta,
+    Derivation,
+    Updates,
+)
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = datetime(2026, 2, 1, tzinfo=UTC)
@@ -273,6 +284,14 @@ def documents(manifest: FleetManifest, profile: HardwareProfile, host: HostFacts
                     method=SUBTRACT,
                     base=Content(digest=digest("d"), size=900),
                     payload=payload,
+                ),
+            ),
+            derivations=(
+                Derivation(
+                    target=Content(digest=digest("c"), size=900),
+                    plan=blob(PLAN_TYPE, "1", 60),
+                    base=blob(BASE_TYPE, "2", 1800),
+                    adapter=blob(ADAPTER_TYPE, "3", 70),
                 ),
             ),
             recent={"exception_triage--edge-x86-vnni/tuned.bin": (Content(digest=digest("c"), size=900),)},

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from fleet_manifests import FleetManifest, IsaClass, RefusedError, Verdict, digest_of, dump, parse
+from fleet_manifests.updates import Updates
 from release import Release
+from release.published import read_blob
 
 pytestmark = pytest.mark.unit
 Files = Callable[[Path], dict[str, str]]
@@ -105,7 +107,9 @@ def test_an_sop_change_publishes_pack_evidence_and_manifest_and_nothing_else(
     before, files = blobs(public), set(files_of(public))
     revised = builder.pack_candidate(shipped, "revised")
     manifest = release.promote("canary", [], {}, packs=[revised])
-    fresh = blobs(public) - before
+    updates = parse(Updates, read_blob(public, manifest.updates))
+    offered = {manifest.updates.digest, *(delta.payload.digest for delta in updates.deltas)}
+    fresh = blobs(public) - before - {digest.removeprefix("sha256:") for digest in offered}
     changed = ["passages.jsonl", "embedding_codes.npy", "bm25_terms.txt", "bm25_scores.npy"]
     own = [revised.folder / NAME / name for name in changed]
     own += [revised.folder / name for name in ("manifest.json", "config.json", "model.sig", "knowledge.dsse.json")]
