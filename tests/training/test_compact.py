@@ -60,14 +60,14 @@ def test_bfloat16_is_rounded_as_torch_does() -> None:
 def test_a_build_is_derived_of_base_and_adapter(
     recipe: str, adapter: Path, base: ResolvedBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from quantize import RECIPES, apply, export_onnx, recipes
+    from quantize import RECIPES, apply, build, export_onnx
     from quantize.derivable import describe
     from quantize.split import split_weights, split_word_embeddings
     from training.merge import merge
     from training.model import load_merged
 
-    monkeypatch.setattr(recipes, "split_word_embeddings", lambda path: split_word_embeddings(path, least=0))
-    monkeypatch.setattr(recipes, "split_weights", lambda path: split_weights(path, least=1))
+    monkeypatch.setattr(build, "split_word_embeddings", lambda path: split_word_embeddings(path, least=0))
+    monkeypatch.setattr(build, "split_weights", lambda path: split_weights(path, least=1))
     merge(adapter, base, tmp_path / "merged")
     export_onnx(tmp_path / "merged", tmp_path / "onnx", load=load_merged, texts=["pallet wet"], max_tokens=32)
     apply(RECIPES[recipe], tmp_path / "onnx", tmp_path / "build")
