@@ -74,6 +74,19 @@ def robust(comparison: Comparison, *, margin: float) -> Gate:
     )
 
 
+def overlap(found: float, n: int, *, required: float) -> Gate:
+    """Whether the nearest passages of questions are those of the unquantized model, the ten of each on average."""
+    passes = found >= required
+    return Gate(
+        name="neighbour_overlap",
+        verdict=PASS if passes else FAIL,
+        observed=found,
+        required=required,
+        reason=f"{found:.3f} of the ten nearest passages are those of the unquantized model (n = {n}), "
+        f"{'at least' if passes else 'below'} {required:.3f}",
+    )
+
+
 def no_worse(comparison: Comparison) -> Gate:
     """Whether a cheaper baseline beats the model beyond chance: then the model is not worth shipping."""
     found = comparison
@@ -234,6 +247,6 @@ def interval(metric: Metric) -> str:
 def _pair(found: Comparison) -> str:
     return (
         f"{found.metric} {found.ours:.3f} against {found.theirs:.3f} of {found.against}, difference "
-        f"{found.difference:+.3f} ({found.confidence:.0%} interval {found.low:+.3f} to {found.high:+.3f}, "
+        f"{found.difference:+.3f} ({100 * found.confidence:g}% interval {found.low:+.3f} to {found.high:+.3f}, "
         f"n = {found.n}, lost {found.lost}, gained {found.gained})"
     )

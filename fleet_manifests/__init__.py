@@ -74,7 +74,7 @@ from fleet_manifests.manifest import (
     WorkflowEntry,
 )
 from fleet_manifests.placement import Factors, Override, Placement, Where, place
-from fleet_manifests.profile import HardwareProfile, HostFacts, IsaClass, LatencyObjective
+from fleet_manifests.profile import HardwareProfile, HostFacts, IsaClass, LatencyObjective, Objective
 from fleet_manifests.receipt import MeasurementCases, Receipt
 from fleet_manifests.wire import DataClass, Digest, Name, Task, Wire, digest_of, dump, parse, sha256_of
 
@@ -114,6 +114,7 @@ __all__ = [
     "Metric",
     "MissingExtraError",
     "Name",
+    "Objective",
     "OciManifest",
     "OutOfScope",
     "Override",

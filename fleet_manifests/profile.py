@@ -55,6 +55,14 @@ class LatencyObjective(Wire):
     tokens: Annotated[int, Field(ge=1, le=8192)] = 128
 
 
+class Objective(StrEnum):
+    """What a profile wants most of a build that passes its gates."""
+
+    LATENCY = "latency"
+    SIZE = "size"
+    ACCURACY = "accuracy"
+
+
 class HardwareProfile(Wire):
     """A class of target machine and what is asked of a build for it."""
 
@@ -71,6 +79,8 @@ class HardwareProfile(Wire):
     """Largest bundle, all files together."""
     recipes: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Recipes allowed, cheapest first."""
+    objective: Objective = Objective.LATENCY
+    """Which of those that pass is taken: the fastest, the smallest or the one that loses least."""
     preference: int = 0
     """Where several profiles match a machine, the highest is taken, then the name."""
 

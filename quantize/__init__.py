@@ -11,9 +11,10 @@ A classical model is exported by `export_classical` and has one recipe, as it is
 result; both are arguments, so this package knows neither the training nor the evaluation.
 """
 
+from quantize.build import BuildRecord, apply
 from quantize.classical import export_classical
 from quantize.export import ExportResult, Parity, export_onnx
-from quantize.recipes import RECIPES, BuildRecord, Recipe, apply, candidates, recipe_named
+from quantize.recipes import RECIPES, Recipe, candidates, recipe_named
 from quantize.search import Score, SearchResult, Trial, search
 
 __all__ = [

@@ -1,11 +1,17 @@
 """Recipes: how an exported model is optimized and quantized, and for which ISA that is legal.
 
+A recipe is a small named object: graph passes, quantization, graph passes after it, session options. To add one,
+register its passes in `quantize.passes` and the recipe in `RECIPES`.
+
 Measured choices, one thread, against optimum's default dynamic int8 of the same model:
 dynamic quantization with signed 8-bit weights per channel; attention fused before it
 (same answers to the bit, less glue) and freed from its mask, since the engine never pads (3-4 %
 less time); the runtime's SkipLayerNormFusion switched off, whose
-CPU kernel is slower than the two nodes it replaces. Saving the optimized graph or the
-ORT format gains 10-20 ms of loading and costs portability, so builds stay plain ONNX.
+CPU kernel is slower than the two nodes it replaces.
+
+The ORT format, or the graph as the runtime optimized it, is no recipe: it holds for one version of onnxruntime and
+the machine that wrote it, so every update of the runtime at a site would void the bundles there, signatures
+included; what it gains is 10-20 ms of loading.
 
 Instructions that multiply 8-bit numbers into 16 bits saturate (AVX2): machines without
 VNNI or dot product get weights of 7 bits (`reduce_range`), whose sums cannot overflow.
@@ -13,38 +19,23 @@ VNNI or dot product get weights of 7 bits (`reduce_range`), whose sums cannot ov
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
-from fleet_manifests import (
-    DataError,
-    HardwareProfile,
-    IsaClass,
-    RefusedError,
-    SessionConfig,
-    UsageError,
-    WordEmbeddings,
-    sha256_of,
-)
+from fleet_manifests import HardwareProfile, IsaClass, RefusedError, SessionConfig, UsageError
 from fleet_manifests.bundle import CLASSICAL, TRANSFORMER
-from quantize.export import COMPANIONS, MODEL
-from quantize.split import split_word_embeddings
-from quantize.staging import copy_present, staged
-from quantize.unpad import drop_mask
+from quantize.integers import Quantization
+from quantize.passes import PASSES
 
 FAST_INT8 = frozenset({IsaClass.AVX512_VNNI, IsaClass.ARM64_DOTPROD})
 """Classes whose 8-bit products are summed in 32 bits."""
 ANY_INT8 = FAST_INT8 | {IsaClass.X86_64_V3}
 ANY = ANY_INT8 | {IsaClass.X86_64}
-RECORD = "recipe.json"
 NO_SKIP_LAYER_NORM = SessionConfig(disabled_optimizers=("SkipLayerNormFusion",))
+UNPADDED = ("fuse-attention", "drop-mask")
+"""Passes that change no answer."""
+FULL, REDUCED = Quantization(), Quantization(reduce_range=True)
 
 
 @dataclass(frozen=True)
@@ -55,11 +46,23 @@ class Recipe:
     description: str
     isa: frozenset[IsaClass]
     """Classes for which it is legal."""
-    int8: bool
-    """Quantize to 8 bits; otherwise the exported graph and its weights are kept as they are."""
-    reduce_range: bool = False
-    """7-bit weights."""
+    passes: tuple[str, ...] = ()
+    """Rewrites of the float graph, in order: names in `quantize.passes.PASSES`."""
+    quantization: Quantization | None = None
+    """None: weights and products stay what the passes made of them."""
+    after: tuple[str, ...] = ()
+    """Rewrites of the quantized graph, in order."""
     session: SessionConfig = NO_SKIP_LAYER_NORM
+
+    @property
+    def needs_texts(self) -> bool:
+        """Whether real inputs have a part in what is built."""
+        return any(PASSES[name].needs_texts for name in (*self.passes, *self.after))
+
+    @property
+    def forgets(self) -> bool:
+        """Whether it drops what the training texts did not need, so that disturbed texts must be tried too."""
+        return any(PASSES[name].forgets for name in (*self.passes, *self.after))
 
     def session_for(self, profile: HardwareProfile) -> SessionConfig:
         """The session options on the cores of a profile."""
@@ -67,40 +70,66 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class BuildRecord:
-    """What `apply` did; `recipe.json` beside the model."""
+class _Variant:
+    """What makes a recipe another one than plain dynamic int8."""
 
-    recipe: str
+    name: str
     description: str
-    source: str
-    """Digest of the exported model."""
-    attention_blocks: int
-    """Attention blocks found in the exported graph."""
-    attention_fused: int
-    """Of these, fused into one operator: all or none. 0 where fusion does not know this architecture."""
-    unpadded: bool
-    """The build reads one unpadded text at a time and has no attention mask."""
-    quantized: dict[str, int]
-    """Integer operators in the build, by type."""
-    word_embeddings: dict[str, Any] | None
-    """How `word_embeddings.bin` holds the table that was moved there (`fleet_manifests.WordEmbeddings`)."""
-    session: dict[str, Any]
-    versions: dict[str, str]
+    passes: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    session: SessionConfig = NO_SKIP_LAYER_NORM
+    unpadded: tuple[str, ...] = UNPADDED
+
+
+VARIANTS = (
+    _Variant("", "signed weights per channel, attention fused"),
+    _Variant("8bit-embeddings", "embeddings of 8 bits in blocks", ("embeddings-8bit",)),
+    _Variant("4bit-embeddings", "embeddings of 4 bits in blocks", ("embeddings-4bit",)),
+    _Variant("trimmed", "only the embeddings that the workflow's texts need", ("trim-vocabulary",)),
+    _Variant("static", "ranges of activations fixed on training texts", after=("freeze-ranges",)),
+    _Variant("mixed", "the most sensitive products in 8-bit blocks", ("keep-sensitive",)),
+    _Variant("mixed-8bit-embeddings", "mixed, and embeddings of 8 bits", ("keep-sensitive", "embeddings-8bit")),
+    _Variant("mixed-4bit-embeddings", "mixed, and embeddings of 4 bits", ("keep-sensitive", "embeddings-4bit")),
+    _Variant("skip-norm", "the runtime may fuse residual sums into norms", session=SessionConfig()),
+    _Variant("unfused", "the graph as it was exported", unpadded=()),
+)
+"""Of dynamic int8, fastest first."""
+
+
+def _int8(variant: _Variant, base: str, quantization: Quantization, isa: frozenset[IsaClass]) -> Recipe:
+    name = f"{base}-{variant.name}" if variant.name else base
+    bits = "7-bit weights, which cannot saturate without VNNI" if quantization.reduce_range else "8-bit weights"
+    return Recipe(
+        name,
+        f"dynamic int8, {bits}: {variant.description}",
+        isa,
+        (*variant.unpadded, *variant.passes),
+        quantization,
+        variant.after,
+        variant.session,
+    )
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
         for recipe in (
-            Recipe("int8", "dynamic int8, signed weights per channel, attention fused", FAST_INT8, int8=True),
+            *(_int8(variant, "int8", FULL, FAST_INT8) for variant in VARIANTS),
+            *(_int8(variant, "int8-reduced-range", REDUCED, ANY_INT8) for variant in VARIANTS),
+            Recipe("fp32-fused", "full precision, attention fused", ANY, UNPADDED),
             Recipe(
-                "int8-reduced-range",
-                "as int8 with 7-bit weights, which cannot saturate without VNNI",
-                ANY_INT8,
-                int8=True,
-                reduce_range=True,
+                "fp32-4bit-embeddings",
+                "full precision, attention fused, embeddings of 4 bits in blocks",
+                ANY,
+                (*UNPADDED, "embeddings-4bit"),
             ),
-            Recipe("fp32", "the exported weights as they are; the reference of every comparison", ANY, int8=False),
+            Recipe(
+                "fp32-16bit-embeddings",
+                "full precision, attention fused, embeddings of 16 bits",
+                ANY,
+                (*UNPADDED, "embeddings-16bit"),
+            ),
+            Recipe("fp32", "the exported weights as they are; the reference of every comparison", ANY),
         )
     }
 )
@@ -109,7 +138,6 @@ AS_IS = Recipe(
     "as-is",
     "a classical model as it was exported; it has nothing to quantize",
     ANY,
-    int8=False,
     session=SessionConfig(),
 )
 """The one recipe of a classical model, whatever the profile allows: its arithmetic is float32 on every ISA."""
@@ -158,135 +186,3 @@ def candidates(profile: HardwareProfile, kind: str = TRANSFORMER) -> tuple[Recip
         return tuple(recipe_named(name, profile.isa) for name in profile.recipes)
     except (UsageError, RefusedError) as exc:
         raise type(exc)(f"profile {profile.name}: recipes: {exc}") from exc
-
-
-def apply(recipe: Recipe, onnx: Path, out: Path) -> BuildRecord:
-    """Make a build. Equal inputs give equal bytes.
-
-    Args:
-        recipe: what to do.
-        onnx: the folder that `export_onnx` wrote.
-        out: a new or empty folder; gets `model.onnx`, its word embeddings, the tokenizer, labels, arguments and
-            `recipe.json`.
-
-    Raises:
-        DataError: the folder has no model, or the model cannot be quantized.
-        StorageError: the disk is full or not writable.
-        UsageError: `out` holds files already.
-    """
-    source = onnx / MODEL
-    if not source.is_file():
-        raise DataError(f"{onnx}: no {MODEL}; export the model first")
-    with staged(out) as stage:
-        copy_present((MODEL, *COMPANIONS), onnx, stage)
-        blocks = _count(stage / MODEL)["Softmax"]
-        fused, unpadded = _to_int8(stage / MODEL, blocks, recipe.reduce_range) if recipe.int8 else (0, False)
-        table = split_word_embeddings(stage / MODEL)
-        record = _record(recipe, sha256_of(source), (blocks, fused, unpadded), _count(stage / MODEL), table)
-        (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
-    return record
-
-
-def _to_int8(path: Path, blocks: int, reduce_range: bool) -> tuple[int, bool]:
-    """Fuse and quantize a model in place; how many attention blocks were fused, and whether the mask is gone.
-
-    Raises:
-        DataError: the graph cannot be quantized, or nothing in it was.
-    """
-    try:
-        fused = _fuse_attention(path, blocks)
-        unpadded = fused > 0 and drop_mask(path)
-        _quantize(path, reduce_range)
-    except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as exc:
-        raise DataError(f"the model cannot be quantized: {exc}; use the recipe fp32") from exc
-    if not _integer_operators(_count(path)):
-        raise DataError("the model has no matrix product that could be quantized; use the recipe fp32")
-    return fused, unpadded
-
-
-def _fuse_attention(path: Path, blocks: int) -> int:
-    """Fuse every attention block of a graph in place; returns how many, all or none.
-
-    The optimizer passes over what it does not recognize without a word, so its work is
-    counted: a graph that is fused only in part is left as it was.
-    """
-    from onnxruntime.transformers.fusion_options import FusionOptions
-    from onnxruntime.transformers.optimizer import optimize_model
-
-    options = FusionOptions("bert")
-    options.enable_skip_layer_norm = False
-    options.enable_bias_skip_layer_norm = False
-    options.enable_embed_layer_norm = False
-    options.enable_bias_gelu = False
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints where it cannot infer shapes, which it needs not
-        optimized = optimize_model(str(path), model_type="bert", opt_level=0, optimization_options=options)
-    fused = int(optimized.get_fused_operator_statistics()["Attention"])
-    if fused != blocks:
-        return 0
-    optimized.save_model_to_file(str(path))
-    return fused
-
-
-def _quantize(path: Path, reduce_range: bool) -> None:
-    """Quantize a model in place: dynamic, signed 8-bit weights per channel."""
-    from onnx import TensorProto
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    raw = path.with_name("float.onnx")
-    path.replace(raw)
-    quantize_dynamic(
-        raw,
-        path,
-        per_channel=True,
-        reduce_range=reduce_range,
-        weight_type=QuantType.QInt8,
-        extra_options={"DefaultTensorType": TensorProto.FLOAT},
-    )
-    raw.unlink()
-
-
-def _integer_operators(operators: Counter[str]) -> dict[str, int]:
-    """Those of a graph's operators that compute with integers."""
-    return {name: operators[name] for name in ("MatMulInteger", "QAttention") if operators[name]}
-
-
-def _count(path: Path) -> Counter[str]:
-    """How often each operator occurs in a model.
-
-    Raises:
-        DataError: the file is not an ONNX model.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
-
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except DecodeError as exc:
-        raise DataError(f"{path.name}: not an ONNX model: {exc}; export it again") from exc
-    return Counter(node.op_type for node in model.graph.node)
-
-
-def _record(
-    recipe: Recipe,
-    source: str,
-    rewritten: tuple[int, int, bool],
-    operators: Counter[str],
-    table: WordEmbeddings | None,
-) -> BuildRecord:
-    """The record of a finished build."""
-    from importlib import metadata
-
-    blocks, fused, unpadded = rewritten
-
-    return BuildRecord(
-        recipe=recipe.name,
-        description=recipe.description,
-        source=source,
-        attention_blocks=blocks,
-        attention_fused=fused,
-        unpadded=unpadded,
-        quantized=_integer_operators(operators),
-        word_embeddings=table.model_dump(mode="json") if table else None,
-        session=recipe.session.model_dump(mode="json"),
-        versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
-    )

@@ -31,7 +31,8 @@ def split_word_embeddings(path: Path, least: int = LEAST_BYTES) -> WordEmbedding
     from onnx.external_data_helper import set_external_data
 
     model = onnx.load(str(path))
-    tables = {node.input[0] for node in model.graph.node if node.op_type == "Gather" and node.input[1] == IDS}
+    looks = [node for node in model.graph.node if node.op_type in ("Gather", "GatherBlockQuantized")]
+    tables = {node.input[0] for node in looks if node.input[1] == IDS}
     found = [tensor for tensor in model.graph.initializer if tensor.name in tables]
     if len(tables) != 1 or not found:
         return None

@@ -64,6 +64,9 @@ class RetrieveGates(Gates):
 
     metric: Literal["ndcg_at_10", "recall_at_5", "mrr"] = "ndcg_at_10"
     target_precision: Annotated[float, Field(gt=0, le=1)] = 0.9
+    neighbour_overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the ten passages nearest to a validation question, the share that a recipe must have in common with the
+    unquantized model."""
 
 
 class GuardrailSpec(Guardrails):

@@ -12,23 +12,20 @@ from typing import TYPE_CHECKING
 from fleet_manifests import Calibration, dump, parse
 from fleet_manifests.bundle import NEIGHBOURS, WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
-from pipelines.steps import classifiers, retrievers
+from pipelines.steps import classifiers, retrievers, trials
 from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, draft, resolved_profile
+from pipelines.steps.judges import VALIDATION
+from pipelines.steps.searches import track
+from pipelines.steps.trials import Inputs, Trials, described
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
     from evals.calibration import Calibrated
-    from quantize.recipes import Recipe
     from quantize.search import SearchResult
 
 WEIGHTS = ("model.onnx", WORD_EMBEDDINGS)
 BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
-VALIDATION = "validation.json"
-"""What a build answers to the validation rows."""
-CODE = (
-    "quantize", "runtimes.engine", "runtimes.knowledge", "evals.*", "pipelines.steps.builds",
-    "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.retrievers",
-)  # fmt: skip
+CODE = ("pipelines.steps.builds", *trials.CODE)
 """What judges a build."""
 
 
@@ -44,43 +41,53 @@ def family_of(project: Project, workflow: str) -> ModuleType:
 
 
 def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry:
-    """The build of a profile: the cheapest allowed recipe that keeps the accuracy on validation, calibrated."""
+    """The build of a profile: of the recipes that keep the accuracy on validation the one it prefers, calibrated."""
     from quantize.export import kind_of
     from quantize.recipes import candidates
     from quantize.search import search
 
-    model = project.store.latest("onnx_model", workflow)
-    corpus = project.store.latest("corpus", workflow)
-    reference = unquantized(project, workflow)
+    inputs = Inputs(
+        model=project.store.latest("onnx_model", workflow),
+        corpus=project.store.latest("corpus", workflow),
+        unquantized=unquantized(project, workflow),
+    )
     profile = resolved_profile(project, profile_name)
     gates = project.workflow(workflow).gates
-    recipes = candidates(profile, kind_of(model.path))
+    recipes = candidates(profile, kind_of(inputs.model.path))
     step = Step(
         name="quantized_model",
-        inputs={"onnx_model": model.digest, "corpus": corpus.digest, "unquantized": reference.digest},
+        inputs=inputs.digests,
         parameters={
             "profile": profile.model_dump(mode="json"),
-            "recipes": [_described(recipe) for recipe in recipes],
+            "recipes": [described(recipe) for recipe in recipes],
             "gates": gates.model_dump(mode="json"),
         },
-        code=CODE,
+        code=(*CODE, "runtimes.measure"),
         libraries=("onnx", *ENGINE_LIBRARIES, "scipy"),
     )
 
     def work(out: Path) -> None:
         family = family_of(project, workflow)
-        trial = family.Trial(project, workflow, profile, corpus.path, reference.path)
+        tried = Trials(project, workflow, profile, inputs)
         found = search(
             recipes,
-            lambda recipe: _recipe_build(project, model, recipe).path,
-            trial.evaluate,
+            tried.build,
+            tried.evaluate,
+            tried.time,
+            objective=profile.objective,
             size_limit=round(profile.size_budget_mb * 1e6),
+            memory_limit=profile.memory_mb,
         )
-        found.require()
-        _keep(found, trial.calibrated(), out)
-        (out / VALIDATION).write_text(json.dumps(trial.answers))
+        name = found.require().recipe
+        assert found.folder is not None
+        evaluation = tried.evaluations[name].path
+        config = tried.config(name, found.folder)
+        _keep(found, family.calibrated(project, workflow, found.folder, config, inputs.corpus.path, evaluation), out)
+        shutil.copyfile(evaluation / VALIDATION, out / VALIDATION)
 
-    return project.store.keep(bundle_name(workflow, profile_name), step, work)
+    entry = project.store.keep(bundle_name(workflow, profile_name), step, work)
+    track(project, workflow, profile_name, entry)
+    return entry
 
 
 def _keep(found: SearchResult, calibrated: Calibrated, out: Path) -> None:
@@ -93,30 +100,8 @@ def _keep(found: SearchResult, calibrated: Calibrated, out: Path) -> None:
     (out / "calibration.json").write_bytes(dump(calibrated.calibration))
     if calibrated.neighbours is not None:
         np.save(out / NEIGHBOURS, calibrated.neighbours, allow_pickle=False)
-    for name, trials in (("search", found.trials), ("calibrations", calibrated.trials)):
-        (out / f"{name}.json").write_text(json.dumps([asdict(one) for one in trials], indent=2, sort_keys=True))
-
-
-def _recipe_build(project: Project, model: Entry, recipe: Recipe) -> Entry:
-    """A recipe applied to a model; profiles that share a recipe share the outcome."""
-    from quantize.recipes import apply
-
-    step = Step(
-        name="recipe_build",
-        inputs={"onnx_model": model.digest},
-        parameters=_described(recipe),
-        code=("quantize", "pipelines.steps.builds"),
-        libraries=("onnx", "onnxruntime"),
-    )
-
-    def work(out: Path) -> None:
-        apply(recipe, model.path, out)
-
-    return project.store.run(step, work)
-
-
-def _described(recipe: Recipe) -> dict[str, object]:
-    return {**asdict(recipe), "isa": sorted(recipe.isa), "session": recipe.session.model_dump(mode="json")}
+    for name, tried in (("search", found.trials), ("calibrations", calibrated.trials)):
+        (out / f"{name}.json").write_text(json.dumps([asdict(one) for one in tried], indent=2, sort_keys=True))
 
 
 def bundle(project: Project, workflow: str, profile_name: str) -> Entry:

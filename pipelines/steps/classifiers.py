@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_manifests import BundleConfig, Comparison, HardwareProfile, SmokeCase, Verdict
+from fleet_manifests import BundleConfig, Comparison, SmokeCase
 from pipelines.project.load import Project
 from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, draft
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from evals.calibration import Calibrated
-    from quantize.search import Score
     from runtimes.engine import Engine
 
 KNOWN_ROWS, KNOWN_ROWS_OF_CLASS = 512, 10
 """Training rows whose logits are tried as neighbours: altogether, and of each class at least."""
+PREDICTIONS = "predictions.json"
+LOGITS = "logits.npy"
+"""Those of a build for the validation rows."""
 SMOKE_CASES = 5
 SMOKE_ROWS = 200
 """Validation rows among which smoke cases are looked for."""
@@ -42,81 +42,97 @@ def reference(project: Project, workflow: str) -> Entry:
     def work(out: Path) -> None:
         from evals.accuracy import cases
 
-        engine = _engine(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
+        engine = engine_of(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
         texts = {"validation": [row["text"] for row in rows(corpus.path, "validation")], **cases(corpus.path)}
-        found = {split: _labels(engine, some) for split, some in texts.items() if not split.startswith("oos_")}
-        (out / "predictions.json").write_text(json.dumps(found))
+        found = {split: labels_of(engine, some) for split, some in texts.items() if not split.startswith("oos_")}
+        (out / PREDICTIONS).write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)
 
 
-class Trial:
-    """Judges builds on validation data; remembers the last one."""
+def on_disturbed(project: Project, workflow: str) -> list[str]:
+    """What the unquantized model answers to the validation texts, disturbed; only some recipes are asked for it."""
+    model = project.store.latest("onnx_model", workflow)
+    corpus = project.store.latest("corpus", workflow)
+    step = Step(
+        name="unquantized_disturbed",
+        inputs={"onnx_model": model.digest, "corpus": corpus.digest},
+        parameters={},
+        code=("evals.disturbances", "runtimes.engine", "pipelines.steps.classifiers"),
+        libraries=ENGINE_LIBRARIES,
+    )
 
-    def __init__(
-        self, project: Project, workflow: str, profile: HardwareProfile, corpus: Path, reference: Path
-    ) -> None:
-        """Take the validation rows, and what the unquantized model answers to them."""
-        self._project, self._workflow, self._profile = project, workflow, profile
-        self._corpus = corpus
-        self._rows = rows(corpus, "validation")
-        self._theirs: list[str] = json.loads((reference / "predictions.json").read_text())["validation"]
-        self._gates = project.classifier(workflow).gates
-        self._engine: Engine | None = None
-        self._logits: np.ndarray | None = None
-        self._labels: tuple[str, ...] = ()
-        self.answers: list[str] = []
-        """What the last build answered to the validation rows."""
+    def work(out: Path) -> None:
+        from evals.disturbances import disturbed
 
-    def evaluate(self, folder: Path) -> Score:
-        """Non-inferiority to the unquantized model, paired; few rows may leave it open, the test split decides."""
-        from evals.gates import non_inferior
-        from quantize.search import Score
+        engine = engine_of(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
+        texts = disturbed([row["text"] for row in rows(corpus.path, "validation")]).texts
+        (out / PREDICTIONS).write_text(json.dumps(labels_of(engine, texts)))
 
-        recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
-        engine = _engine(folder, draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile))
-        self._engine, self._labels = engine, engine.config.labels
-        self._logits = engine.logits([row["text"] for row in self._rows])
-        self.answers = [self._labels[place] for place in self._logits.argmax(axis=1)]
-        found = compared(self._project, self._workflow, self._corpus, self.answers, self._theirs, against="unquantized")
-        gate = non_inferior(found, margin=self._gates.margin)
-        return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
+    found: list[str] = json.loads((project.store.run(step, work).path / PREDICTIONS).read_text())
+    return found
 
-    def calibrated(self) -> Calibrated:
-        """Confidence and defer threshold of the last build that was judged."""
-        from evals.calibration import calibrate
-        from evals.predictions import encode
 
-        assert self._engine is not None and self._logits is not None
-        truth = encode([row["label"] for row in self._rows], self._labels)
-        outside = [row["text"] for row in rows(self._corpus, "oos_validation")]
-        known = spread(rows(self._corpus, "train"), KNOWN_ROWS, KNOWN_ROWS_OF_CLASS)
-        return calibrate(
-            self._logits,
-            truth,
-            self._gates.target_precision,
-            outside=self._engine.logits(outside),
-            known=self._engine.logits([row["text"] for row in known]),
-            seed=self._project.settings.seed,
-        )
+def calibrated(
+    project: Project, workflow: str, folder: Path, config: BundleConfig, corpus: Path, evaluation: Path
+) -> Calibrated:
+    """Confidence and defer threshold of a build, from what `Judge.save` wrote of it."""
+    import numpy as np
+
+    from evals.calibration import calibrate
+    from evals.predictions import encode
+
+    engine = engine_of(folder, config)
+    truth = encode([row["label"] for row in rows(corpus, "validation")], config.labels)
+    outside = [row["text"] for row in rows(corpus, "oos_validation")]
+    known = spread(rows(corpus, "train"), KNOWN_ROWS, KNOWN_ROWS_OF_CLASS)
+    return calibrate(
+        np.load(evaluation / LOGITS, allow_pickle=False),
+        truth,
+        project.classifier(workflow).gates.target_precision,
+        outside=engine.logits(outside),
+        known=engine.logits([row["text"] for row in known]),
+        seed=project.settings.seed,
+    )
 
 
 def compared(
-    project: Project, workflow: str, corpus: Path, ours: Sequence[str], theirs: Sequence[str], *, against: str
+    project: Project,
+    workflow: str,
+    corpus: Path,
+    ours: Sequence[str],
+    theirs: Sequence[str],
+    *,
+    against: str,
+    places: Sequence[int] | None = None,
+    confidence: float | None = None,
 ) -> Comparison:
-    """The paired difference of two models' labels on validation, by the workflow's metric."""
+    """The paired difference of two models' labels on validation, by the workflow's metric.
+
+    Args:
+        project: whose policy it is.
+        workflow: of both.
+        corpus: folder of the corpus.
+        ours: labels of the one.
+        theirs: labels of the other.
+        against: what the other is.
+        places: rows that count; None: all.
+        confidence: of the interval; None: the gate's.
+    """
     from evals.predictions import encode
     from evals.statistics import compare
 
     policy = accuracy_policy(project, workflow)
-    truth = [row["label"] for row in rows(corpus, "validation")]
+    every = [row["label"] for row in rows(corpus, "validation")]
+    some = range(len(every)) if places is None else places
+    truth, ours, theirs = ([names[place] for place in some] for names in (every, ours, theirs))
     labels = sorted({*truth, *ours, *theirs})
     return compare(
         *(encode(names, labels) for names in (truth, ours, theirs)),
         against=against,
         metric=policy.metric,
         classes=len(labels),
-        confidence=policy.confidence,
+        confidence=confidence or policy.confidence,
         resamples=policy.resamples,
         seed=policy.seed,
     )
@@ -127,7 +143,7 @@ def answers(_: Project, __: str, bundle: Path, corpus: Path) -> dict[str, list[s
     from runtimes.engine import load
 
     engine = load(bundle)
-    return {split: _labels(engine, [row["text"] for row in rows(corpus, split)]) for split in ("validation", "test")}
+    return {split: labels_of(engine, [row["text"] for row in rows(corpus, split)]) for split in ("validation", "test")}
 
 
 def spread(some: Sequence[dict[str, str]], most: int, of_class: int) -> list[dict[str, str]]:
@@ -144,7 +160,7 @@ def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
 
     They must hold on every machine of the ISA.
     """
-    engine = _engine(build, config)
+    engine = engine_of(build, config)
     sure: dict[str, SmokeCase] = {}
     for row in rows(corpus, "validation")[:SMOKE_ROWS]:
         answer = engine.classify(row["text"])
@@ -155,12 +171,13 @@ def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
     return config.model_copy(update={"smoke": tuple(ranked[:SMOKE_CASES])})
 
 
-def _engine(folder: Path, config: BundleConfig) -> Engine:
+def engine_of(folder: Path, config: BundleConfig) -> Engine:
+    """The engine of a build."""
     from runtimes.engine import load_parts
 
     return load_parts(folder, config)
 
 
-def _labels(engine: Engine, texts: Sequence[str]) -> list[str]:
+def labels_of(engine: Engine, texts: Sequence[str]) -> list[str]:
     """The predicted label of each text."""
     return [engine.config.labels[index] for index in engine.logits(texts).argmax(axis=1)]

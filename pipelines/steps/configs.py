@@ -98,7 +98,7 @@ def retrieval_policy(project: Project, workflow: str) -> RetrievalPolicy:
     from evals.searches import RetrievalPolicy
 
     gates = project.retriever(workflow).gates
-    return RetrievalPolicy(**gates.model_dump(), seed=project.settings.seed)
+    return RetrievalPolicy(**gates.model_dump(exclude={"neighbour_overlap"}), seed=project.settings.seed)
 
 
 def accuracy_policy(project: Project, workflow: str) -> AccuracyPolicy:

@@ -28,8 +28,8 @@ from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
 from pipelines.steps import predecessors, retrievers
-from pipelines.steps.builds import VALIDATION
 from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, builder_key, resolved_profile, retrieval_policy
+from pipelines.steps.judges import VALIDATION
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
 

@@ -169,8 +169,9 @@ def _trials(search: Path, metric: str) -> Iterator[Candidate]:
                 trial["recipe"],
                 trial["metrics"][metric],
                 trial["size"] / 1e6,
+                latency_ms=trial["latency_ms"] if trial["times_count"] else None,
                 split="validation",
-                chosen=trial["passed"],
+                chosen=trial["outcome"] == "chosen",
             )
 
 

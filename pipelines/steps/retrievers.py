@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,9 @@ from fleet_manifests import (
     Calibration,
     Comparison,
     Fusion,
-    HardwareProfile,
     PackConfig,
     Passage,
     SimilarityCase,
-    Verdict,
     dump,
     parse,
 )
@@ -35,12 +33,17 @@ if TYPE_CHECKING:
 
     from evals.calibration import Calibrated
     from evals.questions import Question
-    from quantize.search import Score
     from runtimes.engine import Embedder
     from runtimes.knowledge import Pack
+    from runtimes.knowledge.search import Rankings as Ranked
 
+Rankings = Mapping[str, Sequence[str]]
+"""Passage ids, best first, by question id."""
 INDEX = "index"
 RANKINGS = "rankings.json"
+NEAREST = "nearest_validation"
+NEIGHBOURS = 10
+"""Passages around a question whose overlap with those of the unquantized model is told (r10)."""
 LIBRARIES = ("onnxruntime", "tokenizers", "numpy", "bm25s", "pystemmer", "simsimd")
 SMOKE_CASES = 3
 FROZEN = "snapshot"
@@ -91,6 +94,8 @@ def reference(project: Project, workflow: str) -> Entry:
         pack = configure(out / INDEX, config.model_copy(update={"fusion": fusion}))
         asked = {**questions, DISTURBED: disturbed_questions(questions["test"])}
         found = {split: rankings(pack, embedder, some) for split, some in asked.items()}
+        near = searched(pack, embedder, questions["validation"])
+        found[NEAREST] = {id_: list(ranked.dense[:NEIGHBOURS]) for id_, ranked in near}
         (out / RANKINGS).write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)
@@ -183,23 +188,38 @@ def compared(
     project: Project,
     workflow: str,
     corpus: Path,
-    ours: Mapping[str, Sequence[str]],
-    theirs: Mapping[str, Sequence[str]],
+    ours: Rankings,
+    theirs: Rankings,
     *,
     against: str,
+    places: Sequence[int] | None = None,
+    confidence: float | None = None,
 ) -> Comparison:
-    """The paired difference of two models' rankings on validation, by the workflow's metric."""
+    """The paired difference of two models' rankings on validation, by the workflow's metric.
+
+    Args:
+        project: whose policy it is.
+        workflow: of both.
+        corpus: folder of the corpus.
+        ours: what the one found.
+        theirs: what the other found.
+        against: what the other is.
+        places: questions that count; None: all.
+        confidence: of the interval; None: the gate's.
+    """
     from evals.questions import read_questions
     from evals.ranking import compare_rankings, per_question
 
     policy = retrieval_policy(project, workflow)
-    relevant = {question.id: question.relevant for question in read_questions(corpus, "validation").questions}
+    every = read_questions(corpus, "validation").questions
+    some = every if places is None else [every[place] for place in places]
+    relevant = {question.id: question.relevant for question in some}
     return compare_rankings(
         per_question(ours, relevant),
         per_question(theirs, relevant),
         metric=policy.metric,
         against=against,
-        confidence=policy.confidence,
+        confidence=confidence or policy.confidence,
         resamples=policy.resamples,
         seed=policy.seed,
     )
@@ -227,49 +247,22 @@ def answers(project: Project, workflow: str, bundle: Path, corpus: Path) -> dict
         return {split: rankings(pack, embedder, some) for split, some in questions.items()}
 
 
+def searched(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> Iterator[tuple[str, Ranked]]:
+    """What is found for each question, by its id."""
+    for question in questions:
+        yield question.id, pack.rankings(embedder.embed(question.text).vector, question.text)
+
+
 def rankings(pack: Pack, embedder: Embedder, questions: Sequence[Question]) -> dict[str, list[str]]:
     """Passage ids, best first, by question id."""
-    return {
-        question.id: list(pack.rankings(embedder.embed(question.text).vector, question.text).fused)
-        for question in questions
-    }
+    return {id_: list(ranked.fused) for id_, ranked in searched(pack, embedder, questions)}
 
 
-class Trial:
-    """Judges builds by what they find in the frozen library for validation questions."""
+def calibrated(_: Project, __: str, ___: Path, ____: BundleConfig, _____: Path, ______: Path) -> Calibrated:
+    """Nothing of a bundle: how sure a search is depends on the library, and is chosen for each pack."""
+    from evals.calibration import Calibrated
 
-    def __init__(
-        self, project: Project, workflow: str, profile: HardwareProfile, corpus: Path, reference: Path
-    ) -> None:
-        """Take the validation questions, and what the unquantized model finds for them."""
-        from evals.questions import read_questions
-
-        self._project, self._workflow, self._profile = project, workflow, profile
-        self._corpus = corpus
-        self._pack = open_index(reference / INDEX)
-        self._questions = read_questions(corpus, "validation").questions
-        self._theirs = json.loads((reference / RANKINGS).read_text())["validation"]
-        self.answers: dict[str, list[str]] = {}
-        """What the last build found for the validation questions."""
-
-    def evaluate(self, folder: Path) -> Score:
-        """Non-inferiority to the unquantized model, paired; few questions may leave it open, the test decides."""
-        from evals.gates import non_inferior
-        from quantize.search import Score
-        from runtimes.engine import load_embedder_parts
-
-        recipe = json.loads((folder / "recipe.json").read_text())["recipe"]
-        config = draft(self._project, self._workflow, folder, self._corpus, recipe, self._profile)
-        ours = self.answers = rankings(self._pack, load_embedder_parts(folder, config), self._questions)
-        found = compared(self._project, self._workflow, self._corpus, ours, self._theirs, against="unquantized")
-        gate = non_inferior(found, margin=self._project.retriever(self._workflow).gates.margin)
-        return Score(gate.verdict is not Verdict.FAIL, gate.reason, {found.metric: found.ours})
-
-    def calibrated(self) -> Calibrated:
-        """Nothing of a bundle: how sure a search is depends on the library, and is chosen for each pack."""
-        from evals.calibration import Calibrated
-
-        return Calibrated(Calibration())
+    return Calibrated(Calibration())
 
 
 def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:

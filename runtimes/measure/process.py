@@ -18,11 +18,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fleet_manifests import DataError, HardwareProfile, IntegrityError, LadingError, RefusedError, dump, parse
-from runtimes.measure import outputs
+from runtimes.measure import abreast, outputs
 from runtimes.measure.latency import Job, Outcome
 
 LATENCY = (sys.executable, "-m", "runtimes.measure.latency")
 OUTPUTS = (sys.executable, "-m", "runtimes.measure.outputs")
+ABREAST = (sys.executable, "-m", "runtimes.measure.abreast")
 QUERIES = MappingProxyType({50: 11, 90: 64, 99: 662})
 """Queries that a percentile needs at 99 % confidence, by MLPerf LoadGen's early stopping."""
 STEADY = 0.10
@@ -171,6 +172,24 @@ def answers(
     _require_done(done)
     outputs.unpack(done.stdout, {split: len(some) for split, some in texts.items()}, where=bundle.name)
     return done.stdout
+
+
+def side_by_side(job: abreast.Job, *, worker: Sequence[str] = ABREAST, timeout: float = TIMEOUT) -> abreast.Outcome:
+    """Time several builds in one process, alone on the machine.
+
+    Raises:
+        RefusedError: the process was killed, or did not finish.
+        LadingError: it ended in an error; its last line says why.
+    """
+    try:
+        with alone():
+            done = _run(worker, dump(job), timeout)
+    except subprocess.TimeoutExpired as exc:
+        raise RefusedError(f"the builds were not timed in {timeout:g} s; nothing was measured") from exc
+    if done.returncode < 0:
+        raise RefusedError(f"the process that times builds was ended by {ended_by(done.returncode)}")
+    _require_done(done)
+    return parse(abreast.Outcome, done.stdout, where="answer of the timing process")
 
 
 def _run(worker: Sequence[str], job: bytes, timeout: float) -> subprocess.CompletedProcess[bytes]:

@@ -230,3 +230,9 @@ def test_the_champion_stays_where_nothing_beats_it(difference: float, size: floa
     found = comparison(difference - 0.01, difference + 0.01).model_copy(update={"difference": difference})
     gate = gates.succeeds(found, size, 24.0)
     assert gate.verdict is verdict and says in gate.reason
+
+
+@pytest.mark.parametrize(("found", "verdict"), [(0.95, "pass"), (0.9, "pass"), (0.899, "fail")])
+def test_neighbours_in_common_are_counted_against_a_floor(found: float, verdict: str) -> None:
+    gate = gates.overlap(found, 40, required=0.9)
+    assert gate.verdict == verdict and f"{found:.3f} of the ten nearest passages" in gate.reason

@@ -166,3 +166,148 @@ def test_what_a_person_sees(project: Callable[..., Project]) -> None:
     assert shown["chosen"].value == "classical"
     assert "n = 28" in str(shown["reason"].value)
     assert "| classical model (TF-IDF, linear SVM) |" in str(shown["candidates"].value)
+
+
+RECIPES = "int8-reduced-range, int8-reduced-range-mixed, fp32-fused, fp32"
+
+
+def searched(project: Callable[..., Project], recipes: str = RECIPES) -> Project:
+    """A project with the tiny tuned model, exported, whose profile is of this machine and allows some recipes."""
+    made = project("{candidates: [tuned]}")
+    tune(made)
+    choice.chosen_model(made, "triage")
+    choice.onnx_model(made, "triage")
+    path = made.root / "profiles" / "edge.yaml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("recipes:")]
+    text = "\n".join([*lines, f"recipes: [{recipes}]", ""])
+    path.write_text(text.replace("isa: x86-64-v3", "isa: host"))
+    return load_project(made.root)
+
+
+def entries(project: Project, step: str) -> set[str]:
+    """What the store has of a step."""
+    return {path.parent.name for path in (project.store.root / step).glob("*/entry.json")}
+
+
+def test_an_interrupted_search_goes_on_where_it_was(
+    project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.steps.trials import Trials
+
+    made = searched(project)
+    whole = Trials.evaluate
+
+    def cut_off(self: Trials, recipe: Any, folder: Path) -> Any:
+        if recipe.name == "fp32-fused":
+            raise KeyboardInterrupt
+        return whole(self, recipe, folder)
+
+    monkeypatch.setattr(Trials, "evaluate", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        builds.quantized_model(made, "triage", "edge")
+    monkeypatch.undo()
+    before = {step: entries(made, step) for step in ("recipe_build", "recipe_evaluation")}
+    assert [len(some) for some in before.values()] == [3, 2]
+    made = load_project(made.root)
+    done: list[str] = []
+    work = type(made.store)._work
+    monkeypatch.setattr(
+        type(made.store), "_work", lambda self, name, key, do: (done.append(name), work(self, name, key, do))[1]
+    )
+    build = builds.quantized_model(made, "triage", "edge")
+    assert sorted(done) == [
+        "quantized_model", "recipe_build", "recipe_evaluation", "recipe_evaluation", "recipe_timing",
+    ]  # fmt: skip
+    assert all(some < entries(made, step) for step, some in before.items())
+    trials = json.loads((build.path / "search.json").read_text())
+    assert [trial["recipe"] for trial in trials] == RECIPES.split(", ")
+    assert [trial["outcome"] for trial in trials].count("chosen") == 1
+    assert all(trial["reason"] and trial["rows"] == 28 and trial["memory_mb"] > 0 for trial in trials)
+    done.clear()
+    assert builds.quantized_model(made, "triage", "edge").reused and done == []
+
+
+def test_another_objective_reuses_builds_evaluations_and_times(project: Callable[..., Project]) -> None:
+    made = searched(project)
+    builds.quantized_model(made, "triage", "edge")
+    steps = ("recipe_build", "recipe_evaluation", "recipe_timing", "prepared_graph")
+    before = [entries(made, step) for step in steps]
+    path = made.root / "profiles" / "edge.yaml"
+    path.write_text(path.read_text() + "objective: accuracy\n")
+    made = load_project(made.root)
+    trials = json.loads((builds.quantized_model(made, "triage", "edge").path / "search.json").read_text())
+    assert [entries(made, step) for step in steps] == before
+    (chosen,) = [trial for trial in trials if trial["outcome"] == "chosen"]
+    assert chosen["least"] == max(trial["least"] for trial in trials)
+    assert "sure to lose least" in chosen["reason"]
+
+
+def test_times_on_another_machine_are_not_taken(project: Callable[..., Project]) -> None:
+    made = searched(project, "int8-reduced-range, fp32")
+    path = made.root / "profiles" / "edge.yaml"
+    path.write_text(path.read_text().replace("isa: host", "isa: arm64-dotprod"))
+    made = load_project(made.root)
+    trials = json.loads((builds.quantized_model(made, "triage", "edge").path / "search.json").read_text())
+    assert trials[0]["outcome"] == "chosen"
+    assert "times do not decide: this machine is not of the profile: isa arm64-dotprod is needed" in trials[0]["reason"]
+    assert all(trial["latency_ratio"] is None for trial in trials) and entries(made, "recipe_timing") == set()
+
+
+def test_a_recipe_that_gives_nan_or_cannot_be_built_is_a_failed_trial(
+    project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    from quantize import passes
+
+    def poison(path: Path, _: object) -> int:
+        model = onnx.load(str(path))
+        bias = next(one for one in model.graph.initializer if len(one.dims) == 1 and one.data_type == 1)
+        values = numpy_helper.to_array(bias).copy()
+        values[:] = float("nan")
+        bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+        onnx.save(model, str(path))
+        return 1
+
+    def crash(*_: object) -> int:
+        raise AttributeError("no such node")
+
+    known = {**passes.PASSES, "keep-sensitive": passes.Pass(crash), "fuse-attention": passes.PASSES["fuse-attention"]}
+    known["embeddings-16bit"] = passes.Pass(poison)
+    monkeypatch.setattr(passes, "PASSES", known)
+    monkeypatch.setattr("quantize.recipes.PASSES", known)
+    made = searched(project, "int8-reduced-range-mixed, fp32-16bit-embeddings, fp32")
+    trials = json.loads((builds.quantized_model(made, "triage", "edge").path / "search.json").read_text())
+    assert [trial["outcome"] for trial in trials] == ["failed", "failed", "chosen"]
+    assert trials[0]["reason"].startswith("not built: recipe int8-reduced-range-mixed cannot be applied: no such node")
+    assert "not measured" in trials[1]["reason"] and "not finite" in trials[1]["reason"]
+    assert trials[2]["reason"].startswith("taken: the only one that passes")
+
+
+def test_every_trial_is_in_mlflow(project: Callable[..., Project]) -> None:
+    from mlflow import MlflowClient
+
+    made = searched(project, "int8-reduced-range, fp32")
+    entry = builds.quantized_model(made, "triage", "edge")
+    client = MlflowClient(tracking_uri=made.tracking_uri)
+    (experiment,) = [one for one in client.search_experiments() if one.name == "triage"]
+    (run,) = client.search_runs([experiment.experiment_id], "tags.step = 'quantized_model'")
+    assert run.data.tags["quantized_model"] == entry.digest
+    assert {"recipe/int8-reduced-range", "recipe/fp32", "profile"} == set(run.data.params)
+    assert {"fp32/macro_f1", "fp32/agreement", "fp32/size", "int8-reduced-range/least"} <= set(run.data.metrics)
+
+
+def test_what_a_person_sees_of_a_search(project: Callable[..., Project]) -> None:
+    from pipelines.cli.runs import Run, execute, instance
+
+    made = searched(project, "int8-reduced-range, fp32")
+    execute(made, [Run(("quantized_model",), workflow="triage", profile="edge")], lambda number, run: None)
+    with instance(made) as live:
+        from dagster import AssetKey
+
+        event = live.get_latest_materialization_event(AssetKey("quantized_model"))
+        assert event is not None and event.asset_materialization is not None
+        table = str(event.asset_materialization.metadata["trials"].value)
+    assert "| int8-reduced-range |" in table and "| fp32 |" in table
+    assert "taken: " in table and "agreement" in table

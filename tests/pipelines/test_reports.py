@@ -15,21 +15,21 @@ from pipelines.store import Entry
 pytestmark = pytest.mark.unit
 
 
+def trial(recipe: str, outcome: str, size: int | None, metric: float | None, latency_ms: float | None) -> object:
+    metrics = {} if metric is None else {"macro_f1": metric}
+    found = {"recipe": recipe, "outcome": outcome, "size": size, "metrics": metrics, "latency_ms": latency_ms}
+    return {**found, "times_count": outcome == "chosen"}
+
+
 def test_recipes_that_gave_a_figure_are_candidates(tmp_path: Path) -> None:
     search = tmp_path / "search.json"
     search.write_text(
         json.dumps(
             [
-                {
-                    "recipe": "int8",
-                    "passed": False,
-                    "reason": "loses",
-                    "size": 20_000_000,
-                    "metrics": {"macro_f1": 0.8},
-                },
-                {"recipe": "too-large", "passed": False, "reason": "90 MB", "size": 90_000_000, "metrics": {}},
-                {"recipe": "fp16", "passed": True, "reason": "fine", "size": 45_000_000, "metrics": {"macro_f1": 0.9}},
-                {"recipe": "fp32", "passed": False, "reason": "not tried", "size": None, "metrics": {}},
+                trial("int8", "pareto", 20_000_000, 0.8, 1.5),
+                trial("too-large", "pruned", 90_000_000, None, None),
+                trial("fp16", "chosen", 45_000_000, 0.9, 2.5),
+                trial("fp32", "failed", None, None, None),
             ]
         )
     )
@@ -38,7 +38,7 @@ def test_recipes_that_gave_a_figure_are_candidates(tmp_path: Path) -> None:
         ("int8", 0.8, 20.0, "validation", False),
         ("fp16", 0.9, 45.0, "validation", True),
     ]
-    assert all(one.latency_ms is None for one in found)
+    assert [one.latency_ms for one in found] == [None, 2.5]
     assert list(_trials(search, "accuracy")) == []
 
 

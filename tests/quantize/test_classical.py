@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from fleet_manifests import DataError, HardwareProfile, IsaClass, LatencyObjective, RefusedError, UsageError
+from quantize import apply
 from quantize.classical import export_classical
 from quantize.export import kind_of
-from quantize.recipes import AS_IS, RECIPES, apply, candidates, session_of
+from quantize.recipes import AS_IS, RECIPES, candidates, session_of
 from training.arguments import TuneArguments
 from training.classical import fit_classical, load_classical
 

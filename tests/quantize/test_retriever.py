@@ -91,7 +91,7 @@ def test_a_task_that_cannot_be_exported_is_refused(
 @pytest.mark.parametrize("name", ["int8", "int8-reduced-range"])
 def test_int8_fuses_frees_and_quantizes_it(exported_retriever: Path, tmp_path: Path, name: str) -> None:
     record = apply(RECIPES[name], exported_retriever, tmp_path / "out")
-    assert (record.attention_blocks, record.attention_fused, record.unpadded) == (2, 2, True)
+    assert (record.attention_blocks, record.passes) == (2, {"fuse-attention": 2, "drop-mask": 1})
     # per layer: attention output, feed-forward up and down; there is no head
     assert record.quantized == {"MatMulInteger": 6, "QAttention": 2}
     graph = onnx.load(str(tmp_path / "out" / "model.onnx")).graph
@@ -115,10 +115,10 @@ def test_fp32_is_the_exported_model(exported_retriever: Path, tmp_path: Path) ->
 
 def test_the_length_of_one_is_kept_when_the_mask_is_dropped(exported_retriever: Path, tmp_path: Path) -> None:
     """The mean loses its mask; the division by the length looks alike and stays."""
-    from quantize.recipes import _fuse_attention
+    from quantize.passes import fuse_attention
 
     folder = shutil.copytree(exported_retriever, tmp_path / "copy")
-    assert _fuse_attention(folder / "model.onnx", 2) == 2
+    assert fuse_attention(folder / "model.onnx") == 2
     assert drop_mask(folder / "model.onnx")
     graph = onnx.load(str(folder / "model.onnx")).graph
     kinds = [node.op_type for node in graph.node]

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fleet_manifests.bundle import WORD_EMBEDDINGS as FILE
-from quantize.recipes import RECIPES, apply
+from quantize import RECIPES, apply
 from quantize.split import split_word_embeddings
 
 pytestmark = pytest.mark.unit
@@ -93,11 +93,11 @@ def test_a_small_table_stays(tmp_path: Path) -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("recipe", ["int8", "fp32"])
 def test_every_recipe_splits(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
-    from quantize import recipes
+    from quantize import build
 
     whole = apply(RECIPES[recipe], exported, tmp_path / "whole")
     assert whole.word_embeddings is None
-    monkeypatch.setattr(recipes, "split_word_embeddings", lambda path: split_word_embeddings(path, least=0))
+    monkeypatch.setattr(build, "split_word_embeddings", lambda path: split_word_embeddings(path, least=0))
     parted = apply(RECIPES[recipe], exported, tmp_path / "parted")
     assert parted.word_embeddings is not None
     assert parted.quantized == whole.quantized

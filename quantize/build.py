@@ -1,0 +1,151 @@
+"""Making a build: a recipe applied to an exported model."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fleet_manifests import DataError, WordEmbeddings, sha256_of
+from quantize.export import COMPANIONS, MODEL
+from quantize.graphs import integer_operators, operators
+from quantize.integers import to_integers
+from quantize.passes import Samples, run_passes
+from quantize.recipes import UNPADDED, Recipe
+from quantize.split import split_word_embeddings
+from quantize.staging import copy_present, staged
+
+RECORD = "recipe.json"
+PREPARED = "passes.json"
+"""What was done to a prepared graph."""
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """What `apply` did; `recipe.json` beside the model."""
+
+    recipe: str
+    description: str
+    source: str
+    """Digest of the exported model."""
+    attention_blocks: int
+    """Attention blocks found in the exported graph."""
+    passes: dict[str, int]
+    """How many things each pass changed, in the order they ran. `fuse-attention`: blocks that became one operator,
+    all or none; `drop-mask`: 1 where the build reads one unpadded text at a time and has no attention mask."""
+    quantized: dict[str, int]
+    """Integer operators in the build, by type."""
+    word_embeddings: dict[str, Any] | None
+    """How `word_embeddings.bin` holds the table that was moved there (`fleet_manifests.WordEmbeddings`)."""
+    session: dict[str, Any]
+    versions: dict[str, str]
+
+
+def prepare(onnx: Path, out: Path, passes: Sequence[str] = UNPADDED) -> None:
+    """Run passes that many recipes begin with once for all of them.
+
+    Args:
+        onnx: the folder that `export_onnx` wrote.
+        out: a folder that is there; gets `model.onnx` and what was done to it.
+        passes: which need no texts.
+
+    Raises:
+        DataError: the folder has no model, or a pass does not know it.
+        StorageError: the disk is full or not writable.
+    """
+    source = _source(onnx)
+    with staged(out) as stage:
+        copy_present((MODEL,), onnx, stage)
+        blocks = operators(stage / MODEL)["Softmax"]
+        done = _checked(f"passes {', '.join(passes)}", lambda: run_passes(passes, stage / MODEL, ()))
+        told = {"source": sha256_of(source), "attention_blocks": blocks, "passes": done}
+        (stage / PREPARED).write_text(json.dumps(told))
+
+
+def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepared: Path | None = None) -> BuildRecord:
+    """Make a build. Equal inputs give equal bytes.
+
+    Args:
+        recipe: what to do.
+        onnx: the folder that `export_onnx` wrote.
+        out: a new or empty folder; gets `model.onnx`, its word embeddings, the tokenizer, labels, arguments and
+            `recipe.json`.
+        samples: token ids of training texts, for a recipe that `needs_texts`.
+        prepared: what `prepare` made of the same model with the passes that the recipe begins with.
+
+    Raises:
+        DataError: the folder has no model, or the recipe cannot be applied to it.
+        StorageError: the disk is full or not writable.
+        UsageError: `out` holds files already.
+    """
+    source = sha256_of(_source(onnx))
+    with staged(out) as stage:
+        model = stage / MODEL
+        copy_present((MODEL, *COMPANIONS), onnx, stage)
+        blocks, done = operators(model)["Softmax"], {}
+        if prepared is not None:
+            done = json.loads((prepared / PREPARED).read_text())["passes"]
+            copy_present((MODEL,), prepared, stage)
+        done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
+        table = split_word_embeddings(model)
+        record = _record(recipe, source, (blocks, done), operators(model), table)
+        (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
+    return record
+
+
+def _source(onnx: Path) -> Path:
+    """The exported model of a folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not (onnx / MODEL).is_file():
+        raise DataError(f"{onnx}: no {MODEL}; export the model first")
+    return onnx / MODEL
+
+
+def _rewrite(recipe: Recipe, model: Path, samples: Samples, done: dict[str, int]) -> dict[str, int]:
+    """Passes that were not done yet, quantization, passes, in place; what all passes did."""
+    before = run_passes(recipe.passes[len(done) :], model, samples)
+    if recipe.quantization is not None:
+        to_integers(model, recipe.quantization, samples)
+    return {**done, **before, **run_passes(recipe.after, model, samples)}
+
+
+def _checked(what: str, work: Callable[[], dict[str, int]]) -> dict[str, int]:
+    """The outcome of passes.
+
+    Raises:
+        DataError: one of them does not know this graph.
+    """
+    try:
+        return work()
+    except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, IndexError, KeyError) as exc:
+        raise DataError(f"{what} cannot be applied: {exc}; use the recipe fp32") from exc
+
+
+def _record(
+    recipe: Recipe,
+    source: str,
+    rewritten: tuple[int, dict[str, int]],
+    found: Counter[str],
+    table: WordEmbeddings | None,
+) -> BuildRecord:
+    """The record of a finished build."""
+    from importlib import metadata
+
+    blocks, done = rewritten
+    return BuildRecord(
+        recipe=recipe.name,
+        description=recipe.description,
+        source=source,
+        attention_blocks=blocks,
+        passes=done,
+        quantized=integer_operators(found),
+        word_embeddings=table.model_dump(mode="json") if table else None,
+        session=recipe.session.model_dump(mode="json"),
+        versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
+    )

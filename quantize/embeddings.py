@@ -1,0 +1,88 @@
+"""Smaller tables of word embeddings: 16 bits, or 4 and 8 bits with a scale for every block of a row.
+
+The table is half of a compact model and no product: only the rows of the tokens at hand are read and widened again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+IDS = "input_ids"
+BLOCK = 32
+
+
+def table_of(graph: Any) -> tuple[Any, Any] | None:
+    """The `Gather` that looks tokens up, and its float table; None where there is not exactly one."""
+    tables = {one.name: one for one in graph.initializer}
+    found = [node for node in graph.node if node.op_type == "Gather" and node.input[1] in (IDS, KEPT)]
+    some = [(node, tables[node.input[0]]) for node in found if node.input[0] in tables]
+    some = [(node, table) for node, table in some if len(table.dims) == 2]
+    return some[0] if len(some) == 1 else None
+
+
+KEPT = "kept_ids"
+"""What `quantize.vocabulary` makes of the token ids."""
+
+
+def halve(path: Path, _: object = ()) -> int:
+    """Store the table of a graph as float16, in place; 1 where that was done."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    found = table_of(model.graph)
+    if found is None:
+        return 0
+    node, table = found
+    rows = numpy_helper.to_array(table)
+    if np.abs(rows).max() > np.finfo(np.float16).max:
+        return 0
+    table.CopyFrom(numpy_helper.from_array(rows.astype(np.float16), table.name))
+    wide = node.output[0]
+    node.output[0] = f"{wide}_half"
+    cast = helper.make_node("Cast", [node.output[0]], [wide], name=f"{node.name}_widen", to=TensorProto.FLOAT)
+    model.graph.node.insert(list(model.graph.node).index(node) + 1, cast)
+    onnx.save(model, str(path))
+    return 1
+
+
+def in_blocks(path: Path, bits: int) -> int:
+    """Store the table of a graph in blocks of 4- or 8-bit numbers (`GatherBlockQuantized`), in place; 1 where done."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(str(path))
+    found = table_of(model.graph)
+    if found is None or found[1].dims[1] % BLOCK:
+        return 0
+    node, table = found
+    rows = numpy_helper.to_array(table)
+    blocks = rows.reshape(len(rows), -1, BLOCK)
+    zero, most = 2 ** (bits - 1), 2 ** (bits - 1) - 1
+    scales = (np.maximum(np.abs(blocks).max(axis=2), 1e-12) / most).astype(np.float32)
+    codes = (np.rint(blocks / scales[:, :, None]) + zero).astype(np.uint8).reshape(rows.shape)
+    if bits == 4:  # two to a byte, the first in the lower half
+        codes = codes[:, 0::2] | (codes[:, 1::2] << 4)
+    table.CopyFrom(numpy_helper.from_array(codes, f"{table.name}_{bits}bit"))
+    model.graph.initializer.append(numpy_helper.from_array(scales, f"{table.name}_scales"))
+    wide = helper.make_node(
+        "GatherBlockQuantized",
+        [table.name, node.input[1], f"{table.name}_scales"],
+        list(node.output),
+        name=node.name,
+        domain="com.microsoft",
+        bits=bits,
+        block_size=BLOCK,
+        gather_axis=0,
+        quantize_axis=1,
+    )
+    place = list(model.graph.node).index(node)
+    model.graph.node.remove(node)
+    model.graph.node.insert(place, wide)
+    if all(one.domain != "com.microsoft" for one in model.opset_import):
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, str(path))
+    return 1

@@ -1,0 +1,96 @@
+"""Static ranges: the 8-bit steps of every activation are fixed when the model is built, not found for each text.
+
+A pass over an integer graph. The range of an activation is from the mean of the least to the mean of the greatest
+value that real texts give; what lies outside is cut off. Percentile calibration (Wu et al. 2020, "Integer quantization
+for deep learning inference") was tried in its place: the few large values of an encoder's activations matter, and
+cutting off one in ten thousand made the error of the logits 2.6 times as large, one in a thousand 5 times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+TEXTS = 64
+
+
+def freeze_ranges(path: Path, samples: Sequence[Sequence[int]]) -> int:
+    """Give every activation of an integer graph a fixed range, in place; how many."""
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(path))
+    dynamic = [node for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"]
+    if not dynamic:
+        return 0
+    ranges = _ranges(model, sorted({node.input[0] for node in dynamic}), samples)
+    made = {name: node for node in model.graph.node for name in node.output}
+    for node in dynamic:
+        low, high = ranges[node.input[0]]
+        step = max((high - low) / 255, 1e-12)
+        zero = int(np.clip(round(-low / step), 0, 255))
+        coded, scale, point = node.output
+        model.graph.initializer.append(numpy_helper.from_array(np.array(step, np.float32), scale))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(zero, np.uint8), point))
+        fixed = onnx.helper.make_node("QuantizeLinear", [node.input[0], scale, point], [coded], name=node.name)
+        _replace(model.graph, node, fixed)
+    for cast in [node for node in model.graph.node if node.op_type == "Cast"]:
+        product = made.get(cast.input[0])
+        if product is not None and product.op_type == "MatMulInteger":
+            _to_float(model.graph, product, cast, made)
+    onnx.save(model, str(path))
+    return len(dynamic)
+
+
+def _ranges(model: Any, names: Sequence[str], samples: Sequence[Sequence[int]]) -> dict[str, tuple[float, float]]:
+    """Where the values of some tensors lie; 0 is always inside."""
+    import numpy as np
+    import onnx
+    import onnxruntime as ort
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    there = {one.name for one in copy.graph.output}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
+    session = ort.InferenceSession(copy.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = {one.name for one in session.get_inputs()}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for row in samples[:: max(len(samples) // TEXTS, 1)][:TEXTS]:
+        ids = np.array([row], np.int64)
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        seen = session.run(list(names), {name: value for name, value in inputs.items() if name in wanted})
+        for name, values in zip(names, seen, strict=True):
+            found[name].append((min(float(values.min()), 0.0), max(float(values.max()), 0.0)))
+    means = {name: np.mean(some, axis=0) for name, some in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in means.items()}
+
+
+def _to_float(graph: Any, product: Any, cast: Any, made: dict[str, Any]) -> None:
+    """Make one operator of an integer product, the cast of its sums and the scales that they are multiplied by.
+
+    The runtime does so itself only where the scale is found at run time.
+    """
+    from onnx import helper
+
+    (scaled,) = [node for node in graph.node if cast.output[0] in node.input]
+    (scales,) = [made[name] for name in scaled.input if name != cast.output[0]]
+    step = product.input[2].replace("zero_point", "scale")
+    weight = next(name for name in scales.input if name != step)
+    whole = helper.make_node(
+        "MatMulIntegerToFloat",
+        [product.input[0], product.input[1], step, weight, *product.input[2:]],
+        [scaled.output[0]],
+        name=product.name,
+        domain="com.microsoft",
+    )
+    for node in (cast, scales, scaled):
+        graph.node.remove(node)
+    _replace(graph, product, whole)
+
+
+def _replace(graph: Any, node: Any, other: Any) -> None:
+    place = list(graph.node).index(node)
+    graph.node.remove(node)
+    graph.node.insert(place, other)
