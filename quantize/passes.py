@@ -80,7 +80,7 @@ PASSES: Mapping[str, Pass] = MappingProxyType(
         "plain-positions": Pass(plain_positions, optional=True),
         "flat-mean": Pass(flat_mean, optional=True),
         "split-outliers": Pass(split_outliers, needs_texts=True, optional=True),
-        "smooth": Pass(smooth, needs_texts=True),
+        "smooth": Pass(smooth, needs_texts=True, optional=True),
         "trim-vocabulary": Pass(trim_vocabulary, needs_texts=True, forgets=True),
         "embeddings-16bit": Pass(halve),
         "embeddings-columns": Pass(in_columns),
