@@ -1,12 +1,12 @@
 """Hidden units whose few huge values make the 8-bit steps of all others coarse: cut off, and what is cut off rebuilt.
 
-In the feed-forward blocks of BERT-like encoders one or two units give about 20 where the others give at most 6, and only on
-one token, `[CLS]` (the "massive activations" of Sun et al. 2024). A range that holds them leaves a quarter of the steps
-to everything else. Here every unit is cut off at the largest value of the ordinary ones, and what such a unit gives
-beyond it comes from a few units more that read the same sum, stretched and moved so that they give nothing
-on the other tokens. In float the outputs stay what they were (a proof on real texts); an equal number of units that
-never matter makes room, so that the products keep their size. A quantizer cuts off by itself: with a fixed
-range the cut costs nothing (`quantize.ranges`).
+In the feed-forward blocks of BERT-like encoders one or two units give about 20 where the others give at most 6, and
+only on one token, `[CLS]` (the "massive activations" of Sun et al. 2024). A range that holds them leaves a quarter of
+the steps to everything else. Here every unit is cut off at the largest value of the ordinary ones, and what such a unit
+gives beyond it comes from a few units more that read the same sum, stretched and moved so that they give nothing on the
+other tokens. In float the outputs stay what they were (a proof on real texts); an equal number of units that hardly
+matter makes room, so that the products keep their size. A quantizer cuts off by itself: with a fixed range the cut
+costs nothing (`quantize.ranges`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TOKENS = 4096
 """Tokens of real texts that are looked at, about."""
 TOLERANCE = 0.02
-"""Largest change of an output, as a share of the largest number: 0.002 was seen."""
+"""Largest change of an output, as a share of the largest number."""
 HUGE = 1.5
 """A unit is an outlier from this multiple of the limit."""
 MOST = 4
@@ -178,4 +178,5 @@ def _gelu(values: NDArray[np.float32]) -> NDArray[np.float64]:
     import numpy as np
     from scipy.special import ndtr
 
-    return values.astype(np.float64) * ndtr(values.astype(np.float64))
+    exact = values.astype(np.float64)
+    return np.asarray(exact * ndtr(exact))

@@ -1,9 +1,9 @@
 """Smoother activations: what makes some channels of a norm's output large moves into the weights that read it.
 
-SmoothQuant (Xiao et al. 2022): channel j of an activation is divided by s_j = max|x_j|^a / max|w_j|^(1-a) and row j of the
-weights multiplied by it. Float results stay the same; the activation's 8-bit steps become finer where it counts. The division goes into
-gain and offset of the norm. In an encoder that norms after the residual sum the residual needs the undivided channels:
-one multiplication more there.
+SmoothQuant (Xiao et al. 2022): channel j of an activation is divided by s_j = max|x_j|^a / max|w_j|^(1-a) and row j of
+the weights multiplied by it. Float results stay the same; the activation's 8-bit steps become finer where it counts.
+The division goes into gain and offset of the norm. In an encoder that norms after the residual sum the residual needs
+the undivided channels: one multiplication more there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Token ids of words that were seen before, for tokenizers that read one word after the other.
 
-A tokenizer of the BERT kind takes 2 us for a word: a thirtieth of an int8 encoder's time. It cleans, splits and looks up every
-word by itself, so a text's ids are those of its words in turn, and the words of a workflow are few. Only a tokenizer
-whose parts are all known to work word by word is served from here; any other is asked each time.
+A tokenizer of the BERT kind takes 2 us for a word: a thirtieth of an int8 encoder's time. It cleans, splits and looks
+up every word by itself, so a text's ids are those of its words in turn, and the words of a workflow are few. Only a
+tokenizer whose parts are all known to work word by word is served from here; any other is asked each time.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ MOST = 8192
 """Words that are kept: about 1.5 MB."""
 LONGEST = 32
 """Characters of a word that is kept."""
-LEARNED = 8
-"""New words of a text that are looked up one by one and kept; a text that has more is read as a whole."""
+SHARE_NEW = 0.35
+"""Of a text's words that may be new to be looked up one by one; a text of more new words is read as a whole."""
+LEAST_NEW = 4
+"""As many may be new in any text, and are learned from a text of more."""
+SHORT = 3
+"""Characters of a word with a digit that is kept: quantities come again, numbers of orders do not."""
 
 
 class Words:
@@ -51,11 +55,13 @@ class Words:
         words = text.split(" ")
         known = self._ids
         found = [known.get(word) for word in words]
-        new = [place for place, ids in enumerate(found) if ids is None]
-        for place in new[:LEARNED]:
-            found[place] = self._learn(words[place])
         if None in found:
-            return None
+            new = [place for place, ids in enumerate(found) if ids is None]
+            most = max(LEAST_NEW, int(SHARE_NEW * len(words)))
+            for place in new[:most]:
+                found[place] = self._learn(words[place])
+            if None in found:
+                return None
         ids = list(chain(self._first, *found))  # type: ignore[arg-type]
         room = max_tokens - len(self._last)
         cut = len(ids) > room
@@ -64,13 +70,15 @@ class Words:
         return ids, cut
 
     def _learn(self, word: str) -> tuple[int, ...] | None:
-        """The ids of a word, kept for the next time in the place of the oldest one; None: too long to be kept."""
+        """The ids of a word, mostly kept for the next time in the place of the oldest one; None: it is too long."""
         if len(word) > LONGEST:
             return None
         encoding = self._tokenizer.encode(word, add_special_tokens=False)
         if encoding.overflowing:  # the tokenizer cuts at the length of a text
             return None
         ids = tuple(encoding.ids)
+        if len(word) > SHORT and any(map(str.isdigit, word)):
+            return ids
         with self._changing:
             if len(self._ids) >= self._most:
                 del self._ids[next(iter(self._ids))]

@@ -77,7 +77,9 @@ def test_full_range_without_vnni_names_what_to_use() -> None:
 
 @pytest.mark.unit
 def test_unknown_recipe_names_those_that_exist() -> None:
-    with pytest.raises(UsageError, match="'int4' is unknown; there are int8-lean, int8, int8-8bit-embeddings, .*, fp32$"):
+    with pytest.raises(
+        UsageError, match="'int4' is unknown; there are int8-lean, int8, int8-8bit-embeddings, .*, fp32$"
+    ):
         recipe_named("int4", IsaClass.AVX512_VNNI)
 
 

@@ -11,12 +11,12 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from runtimes.engine.parts import SharedTokenizer
-from runtimes.engine.words import LEARNED, LONGEST, Words, frame_of
+from runtimes.engine.words import LEAST_NEW, LONGEST, Words, frame_of
 
 pytestmark = pytest.mark.unit
 PIECES = ["a", "b", "ab", "##a", "##b", "##ab", "pallet", "short", "##s", "u", "##u", "-", ".", "漢", "字", "[", "]"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *PIECES]
-TRICKY = [*"ab uü.-\t\n\x1c\x0b\u3000\u00a0\u200b漢字Σς\u0308[]"] + ["[SEP]", " [CLS] ", "pallets", "x" * 40, "ab" * 60]
+TRICKY = [*"ab uü.-\t\n\x1c\x0b\u3000\u00a0\u200b漢字Σς\u0308[]", "[SEP]", " [CLS] ", "pallets", "x" * 40, "ab" * 60]
 
 
 def written() -> Tokenizer:
@@ -60,9 +60,16 @@ def test_known_words_are_not_looked_up_again(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_text_of_many_new_words_is_for_the_tokenizer() -> None:
     words = Words(written(), [2], [3])
-    text = " ".join("a" * length for length in range(1, LEARNED + 4))
+    text = " ".join("a" * length for length in range(1, LEAST_NEW + 4))
     assert words.encode(text, 512) is None
     assert words.encode(text, 512) is not None  # some of them are known now
+
+
+def test_numbers_are_read_and_not_kept() -> None:
+    words = Words(written(), [2], [3])
+    assert words.encode("ab 12 A1234", 64) == (written().encode("ab 12 A1234").ids, False)
+    assert {"ab", "12"} < set(words._ids)
+    assert "A1234" not in words._ids
 
 
 def test_long_words_are_neither_kept_nor_cut_wrongly() -> None:
@@ -84,7 +91,9 @@ def test_only_so_many_words_are_kept() -> None:
 def test_threads_may_share_them() -> None:
     words = Words(written(), [2], [3], most=8)
     plain = written()
-    texts = [" ".join(random.Random(seed).choices(["a", "b", "ab", "abab", "u", "pallets", "."], k=6)) for seed in range(40)]
+    texts = [
+        " ".join(random.Random(seed).choices(["a", "b", "ab", "abab", "u", "pallets", "."], k=6)) for seed in range(40)
+    ]
     expected = {text: plain.encode(text).ids for text in texts}
     wrong = []
 
