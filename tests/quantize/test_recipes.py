@@ -70,7 +70,8 @@ def expected(legal: list[str]) -> list[str]:
 @pytest.mark.unit
 def test_full_range_without_vnni_names_what_to_use() -> None:
     with pytest.raises(
-        RefusedError, match=r"int8 is not legal for isa x86-64-v3; legal there: int8-reduced-range, .*fp32$"
+        RefusedError,
+        match=r"int8 is not legal for isa x86-64-v3; legal there: int8-reduced-range-lean, int8-reduced-range, .*fp32$",
     ):
         recipe_named("int8", IsaClass.X86_64_V3)
 
