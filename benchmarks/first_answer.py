@@ -144,7 +144,7 @@ def _build(state: Path) -> None:
     from runtimes.engine import host
 
     isa = host.facts().isa() or IsaClass.X86_64
-    recipe = next(recipe for recipe in RECIPES.values() if isa in recipe.isa)
+    recipe = next(one for one in RECIPES.values() if isa in one.isa and not one.needs_texts)
     name = bundle_name(WORKFLOW, PROFILE)
     folder = state / VERSIONS / "stable-1" / "bundles" / name
     folder.parent.mkdir(parents=True)

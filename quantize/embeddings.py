@@ -48,6 +48,34 @@ def halve(path: Path, _: object = ()) -> int:
     return 1
 
 
+def in_columns(path: Path, _: object = ()) -> int:
+    """Store the table of a graph in 8-bit numbers with a scale for every column, in place; 1 where that was done.
+
+    As small as one scale for the whole table, which the few largest columns make coarse for all others.
+    """
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    found = table_of(model.graph)
+    if found is None:
+        return 0
+    node, table = found
+    rows = numpy_helper.to_array(table)
+    scales = (np.maximum(np.abs(rows).max(axis=0), 1e-12) / 127).astype(np.float32)
+    table.CopyFrom(numpy_helper.from_array(np.rint(rows / scales).astype(np.int8), f"{table.name}_columns"))
+    model.graph.initializer.append(numpy_helper.from_array(scales, f"{table.name}_scales"))
+    wide, coded, cast = node.output[0], f"{node.output[0]}_coded", f"{node.output[0]}_cast"
+    node.input[0], node.output[0] = table.name, coded
+    place = list(model.graph.node).index(node)
+    model.graph.node.insert(place + 1, helper.make_node("Cast", [coded], [cast], name=cast, to=TensorProto.FLOAT))
+    scaled = helper.make_node("Mul", [cast, model.graph.initializer[-1].name], [wide], name=f"{node.name}_scaled")
+    model.graph.node.insert(place + 2, scaled)
+    onnx.save(model, str(path))
+    return 1
+
+
 def in_blocks(path: Path, bits: int) -> int:
     """Store the table of a graph in blocks of 4- or 8-bit numbers (`GatherBlockQuantized`), in place; 1 where done."""
     import numpy as np

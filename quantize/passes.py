@@ -15,9 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fleet_manifests import DataError
-from quantize.embeddings import halve, in_blocks
+from quantize.embeddings import halve, in_blocks, in_columns
 from quantize.graphs import operators
+from quantize.lean import flat_mean, open_attention, plain_positions
+from quantize.outliers import split_outliers
 from quantize.ranges import freeze_ranges
+from quantize.smoothing import smooth
 from quantize.unpad import drop_mask
 from quantize.vocabulary import trim_vocabulary
 from quantize.widen import keep_sensitive
@@ -73,8 +76,14 @@ PASSES: Mapping[str, Pass] = MappingProxyType(
     {
         "fuse-attention": Pass(fuse_attention, optional=True),
         "drop-mask": Pass(free_from_mask, optional=True),
+        "open-attention": Pass(open_attention),
+        "plain-positions": Pass(plain_positions, optional=True),
+        "flat-mean": Pass(flat_mean, optional=True),
+        "split-outliers": Pass(split_outliers, needs_texts=True, optional=True),
+        "smooth": Pass(smooth, needs_texts=True, optional=True),
         "trim-vocabulary": Pass(trim_vocabulary, needs_texts=True, forgets=True),
         "embeddings-16bit": Pass(halve),
+        "embeddings-columns": Pass(in_columns),
         "embeddings-8bit": Pass(lambda path, _: in_blocks(path, 8)),
         "embeddings-4bit": Pass(lambda path, _: in_blocks(path, 4)),
         "freeze-ranges": Pass(freeze_ranges, needs_texts=True),

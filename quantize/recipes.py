@@ -81,7 +81,10 @@ class _Variant:
     unpadded: tuple[str, ...] = UNPADDED
 
 
+LEAN = ("open-attention", "plain-positions", "flat-mean", "split-outliers", "smooth", "embeddings-columns")
+"""Rewrites of the unpadded graph, each of which leaves the float results as they are; and finer embeddings."""
 VARIANTS = (
+    _Variant("lean", "less glue, outliers apart, smooth activations with fixed ranges", LEAN, after=("freeze-ranges",)),
     _Variant("", "signed weights per channel, attention fused"),
     _Variant("8bit-embeddings", "embeddings of 8 bits in blocks", ("embeddings-8bit",)),
     _Variant("4bit-embeddings", "embeddings of 4 bits in blocks", ("embeddings-4bit",)),

@@ -26,7 +26,7 @@ from fleet_manifests import (
     UsageError,
     sha256_of,
 )
-from quantize import RECIPES, apply, candidates, recipe_named, unpad
+from quantize import RECIPES, apply, candidates, proof, recipe_named
 from quantize.integers import Quantization, to_integers
 from quantize.passes import fuse_attention
 from quantize.unpad import drop_mask
@@ -70,14 +70,17 @@ def expected(legal: list[str]) -> list[str]:
 @pytest.mark.unit
 def test_full_range_without_vnni_names_what_to_use() -> None:
     with pytest.raises(
-        RefusedError, match=r"int8 is not legal for isa x86-64-v3; legal there: int8-reduced-range, .*fp32$"
+        RefusedError,
+        match=r"int8 is not legal for isa x86-64-v3; legal there: int8-reduced-range-lean, int8-reduced-range, .*fp32$",
     ):
         recipe_named("int8", IsaClass.X86_64_V3)
 
 
 @pytest.mark.unit
 def test_unknown_recipe_names_those_that_exist() -> None:
-    with pytest.raises(UsageError, match="'int4' is unknown; there are int8, int8-8bit-embeddings, .*, fp32$"):
+    with pytest.raises(
+        UsageError, match="'int4' is unknown; there are int8-lean, int8, int8-8bit-embeddings, .*, fp32$"
+    ):
         recipe_named("int4", IsaClass.AVX512_VNNI)
 
 
@@ -207,11 +210,11 @@ def test_a_rewrite_that_changes_answers_is_refused(
     path = tmp_path / "other" / "model.onnx"
     assert fuse_attention(path) == 2
     before = path.read_bytes()
-    monkeypatch.setattr(unpad, "TOLERANCE", -1.0)
-    with pytest.raises(RefusedError, match="without its mask"):
+    monkeypatch.setattr(proof, "TOLERANCE", -1.0)
+    with pytest.raises(RefusedError, match="rewritten graph"):
         drop_mask(path)
     assert path.read_bytes() == before
-    assert not (path.parent / "unpadded.onnx").exists()
+    assert not (path.parent / "rewritten.onnx").exists()
 
 
 @pytest.mark.integration
