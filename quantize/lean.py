@@ -11,10 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quantize.graphs import MICROSOFT, replace_node
 from quantize.proof import IDS, MASK, rewrite
 from quantize.unpad import prune
-
-MS = "com.microsoft"
 
 
 def open_attention(path: Path, _: object = ()) -> int:
@@ -29,10 +28,7 @@ def open_attention(path: Path, _: object = ()) -> int:
 def _open_attention(graph: Any) -> int:
     found = [node for node in graph.node if node.op_type == "Attention" and not any(node.input[3:])]
     for node in found:
-        place = list(graph.node).index(node)
-        graph.node.remove(node)
-        for offset, one in enumerate(_products(graph, node)):
-            graph.node.insert(place + offset, one)
+        replace_node(graph, node, *_products(graph, node))
     if found:
         prune(graph)
         _one_text(graph)
@@ -66,7 +62,7 @@ def _products(graph: Any, node: Any) -> list[Any]:
             constants[f"{name}/{part}/bias"] = biases[columns] * scale
             found = add("Add", [found, f"{name}/{part}/bias"], f"{name}/{part}/sum")
         add("Reshape", [found, f"{name}/heads"], f"{name}/{part}")
-    turned = {"domain": MS, "transBatchB": 1}
+    turned = {"domain": MICROSOFT, "transBatchB": 1}
     add("FusedMatMul", [f"{name}/query", f"{name}/key"], f"{name}/scores", transB=1, transBatchA=1, **turned)
     add("Softmax", [f"{name}/scores"], f"{name}/shares", axis=-1)
     add("FusedMatMul", [f"{name}/shares", f"{name}/value"], f"{name}/mixed", **turned)
@@ -156,10 +152,8 @@ def _flat_mean(graph: Any) -> int:
     for node in means:
         first, flat = f"{node.name}/first", f"{node.name}/flat"
         graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), first))
-        place = list(graph.node).index(node)
-        graph.node.remove(node)
-        graph.node.insert(place, helper.make_node("Squeeze", [node.input[0], first], [flat], name=flat))
+        squeeze = helper.make_node("Squeeze", [node.input[0], first], [flat], name=flat)
         mean = helper.make_node("ReduceMean", [flat, first], list(node.output), name=f"{node.name}/mean", keepdims=1)
-        graph.node.insert(place + 1, mean)
+        replace_node(graph, node, squeeze, mean)
     prune(graph)
     return len(means)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantize.graphs import insert_after
 from quantize.proof import rewrite, run, some
 
 if TYPE_CHECKING:
@@ -58,15 +59,13 @@ def split_outliers(path: Path, samples: Sequence[Sequence[int]]) -> int:
     Raises:
         RefusedError: what the graph gives is something else afterwards.
     """
-    import numpy as np
     import onnx
 
     texts = some(samples, TOKENS)
     blocks = _blocks(onnx.load(str(path)).graph)
     if not blocks or not texts:
         return 0
-    rows = [np.array([row], np.int64) for row in texts]
-    sums = _gathered(run(path, rows, [block.gelu.input[0] for block in blocks]))
+    sums = _gathered(run(path, texts, [block.gelu.input[0] for block in blocks]))
 
     def change(graph: Any) -> int:
         return sum(_split(graph, block, found) for block, found in zip(_blocks(graph), sums, strict=True))
@@ -168,8 +167,7 @@ def _split(graph: Any, block: Block, sums: NDArray[np.float32]) -> int:
     cut, whole = block.gelu.output[0], f"{block.gelu.output[0]}/whole"
     block.gelu.output[0] = whole
     graph.initializer.append(numpy_helper.from_array(np.float32(limit).reshape(()), f"{cut}/limit"))
-    place = list(graph.node).index(block.gelu)
-    graph.node.insert(place + 1, helper.make_node("Min", [whole, f"{cut}/limit"], [cut], name=f"{cut}/cut"))
+    insert_after(graph, block.gelu, helper.make_node("Min", [whole, f"{cut}/limit"], [cut], name=f"{cut}/cut"))
     return len(splits)
 
 

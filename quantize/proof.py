@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fleet_manifests import RefusedError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from quantize.graphs import allow_microsoft
 
 MASK = "attention_mask"
 IDS = "input_ids"
@@ -43,8 +40,7 @@ def rewrite(
     changed = change(model.graph)
     if not changed:
         return 0
-    if all(one.domain != "com.microsoft" for one in model.opset_import):
-        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    allow_microsoft(model)
     del model.graph.value_info[:]
     candidate = path.with_name("rewritten.onnx")
     try:
@@ -62,14 +58,14 @@ def difference(one: Path, other: Path, samples: Sequence[Sequence[int]] = ()) ->
     """The largest difference of a number of the output, as a share of the largest number."""
     import numpy as np
 
-    rows = [np.array([row], np.int64) for row in samples] or _seeded(one)
-    before, after = run(one, rows), run(other, rows)
+    texts = samples or _seeded(one)
+    before, after = run(one, texts), run(other, texts)
     largest = max(float(np.abs(a).max()) for a in before)
     return max(float(np.abs(a - b).max()) for a, b in zip(before, after, strict=True)) / max(largest, 1e-12)
 
 
-def run(path: Path, rows: Sequence[NDArray[np.int64]], names: Sequence[str] = ()) -> list[Any]:
-    """The first output for each input [1, tokens]; with `names`, a list of those tensors instead."""
+def run(path: Path, texts: Sequence[Sequence[int]], names: Sequence[str] = ()) -> list[Any]:
+    """The first output for the token ids of each text; with `names`, a list of those tensors instead."""
     import numpy as np
     import onnx
     import onnxruntime as ort
@@ -78,11 +74,13 @@ def run(path: Path, rows: Sequence[NDArray[np.int64]], names: Sequence[str] = ()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1  # the same sums in the same order, however many cores there are
     model = onnx.load(str(path))
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    there = {item.name for item in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     wanted = [item.name for item in session.get_inputs()]
     found = []
-    for ids in rows:
+    for text in texts:
+        ids = np.array([text], np.int64)
         inputs = {IDS: ids, MASK: np.ones_like(ids)}
         got = session.run(list(names) or None, {name: inputs[name] for name in wanted})
         found.append(got if names else got[0])
@@ -96,11 +94,16 @@ def some(samples: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
     return list(samples[::step])
 
 
-def _seeded(path: Path) -> list[NDArray[np.int64]]:
+def spread(samples: Sequence[Sequence[int]], most: int) -> Sequence[Sequence[int]]:
+    """At most so many texts, from all over."""
+    return samples[:: max(len(samples) // most, 1)][:most]
+
+
+def _seeded(path: Path) -> list[list[int]]:
     import numpy as np
 
     generator = np.random.default_rng(0)
-    return [generator.integers(0, vocabulary(path), (1, length), dtype=np.int64) for length in LENGTHS]
+    return [generator.integers(0, vocabulary(path), length, dtype=np.int64).tolist() for length in LENGTHS]
 
 
 def vocabulary(path: Path) -> int:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from quantize.graphs import MICROSOFT, replace_node
+from quantize.proof import run, spread
 from quantize.unpad import prune
 
 TEXTS = 64
@@ -28,7 +30,7 @@ def freeze_ranges(path: Path, samples: Sequence[Sequence[int]]) -> int:
     dynamic = [node for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"]
     if not dynamic:
         return 0
-    ranges = _ranges(model, sorted({node.input[0] for node in dynamic}), samples)
+    ranges = _ranges(path, sorted({node.input[0] for node in dynamic}), samples)
     made = {name: node for node in model.graph.node for name in node.output}
     for node in dynamic:
         low, high = ranges[node.input[0]]
@@ -38,7 +40,7 @@ def freeze_ranges(path: Path, samples: Sequence[Sequence[int]]) -> int:
         model.graph.initializer.append(numpy_helper.from_array(np.array(step, np.float32), scale))
         model.graph.initializer.append(numpy_helper.from_array(np.array(zero, np.uint8), point))
         fixed = onnx.helper.make_node("QuantizeLinear", [_uncut(node, made), scale, point], [coded], name=node.name)
-        _replace(model.graph, node, fixed)
+        replace_node(model.graph, node, fixed)
     for cast in [node for node in model.graph.node if node.op_type == "Cast"]:
         product = made.get(cast.input[0])
         if product is not None and product.op_type == "MatMulInteger":
@@ -74,27 +76,13 @@ def _uncut(node: Any, made: dict[str, Any]) -> str:
     return str(before.input[0] if before is not None and before.op_type == "Min" else node.input[0])
 
 
-def _ranges(model: Any, names: Sequence[str], samples: Sequence[Sequence[int]]) -> dict[str, tuple[float, float]]:
+def _ranges(path: Path, names: Sequence[str], samples: Sequence[Sequence[int]]) -> dict[str, tuple[float, float]]:
     """Where the values of some tensors lie; 0 is always inside."""
     import numpy as np
-    import onnx
-    import onnxruntime as ort
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    there = {one.name for one in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
-    session = ort.InferenceSession(copy.SerializeToString(), providers=["CPUExecutionProvider"])
-    wanted = {one.name for one in session.get_inputs()}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for row in samples[:: max(len(samples) // TEXTS, 1)][:TEXTS]:
-        ids = np.array([row], np.int64)
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-        seen = session.run(list(names), {name: value for name, value in inputs.items() if name in wanted})
-        for name, values in zip(names, seen, strict=True):
-            found[name].append((min(float(values.min()), 0.0), max(float(values.max()), 0.0)))
-    means = {name: np.mean(some, axis=0) for name, some in found.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in means.items()}
+    seen = run(path, spread(samples, TEXTS), names)
+    ends = [[(min(float(values.min()), 0.0), max(float(values.max()), 0.0)) for values in one] for one in seen]
+    return {name: (float(low), float(high)) for name, (low, high) in zip(names, np.mean(ends, axis=0), strict=True)}
 
 
 def _to_float(graph: Any, product: Any, cast: Any, made: dict[str, Any]) -> None:
@@ -115,11 +103,11 @@ def _to_float(graph: Any, product: Any, cast: Any, made: dict[str, Any]) -> None
         [product.input[0], product.input[1], step, weight, *product.input[2:], *([bias] if bias else [])],
         [last.output[0]],
         name=product.name,
-        domain="com.microsoft",
+        domain=MICROSOFT,
     )
     for node in (cast, scales, scaled, *([last] if bias else [])):
         graph.node.remove(node)
-    _replace(graph, product, whole)
+    replace_node(graph, product, whole)
 
 
 def _bias_after(graph: Any, scaled: Any) -> tuple[Any, str] | None:
@@ -130,9 +118,3 @@ def _bias_after(graph: Any, scaled: Any) -> tuple[Any, str] | None:
         return None
     (other,) = [name for name in readers[0].input if name != scaled.output[0]]
     return (readers[0], other) if other in vectors else None
-
-
-def _replace(graph: Any, node: Any, other: Any) -> None:
-    place = list(graph.node).index(node)
-    graph.node.remove(node)
-    graph.node.insert(place, other)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantize.graphs import insert_after
 from quantize.proof import rewrite, run, some
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def smooth(path: Path, samples: Sequence[Sequence[int]]) -> int:
     texts = some(samples, TOKENS)
     if not sites or not texts:
         return 0
-    found = run(path, [np.array([row], np.int64) for row in texts], [norm.output[0] for norm, _, _ in sites])
+    found = run(path, texts, [norm.output[0] for norm, _, _ in sites])
     largest = [np.max([np.abs(values).max((0, 1)) for values in norm], 0) for norm in zip(*found, strict=True)]
 
     def change(graph: Any) -> int:
@@ -92,8 +93,7 @@ def _smooth(graph: Any, norm: Any, products: list[Any], rest: list[Any], largest
         return
     graph.initializer.append(numpy_helper.from_array(factors.astype(np.float32), f"{output}/factors"))
     whole = f"{output}/whole"
-    place = list(graph.node).index(norm)
-    graph.node.insert(place + 1, helper.make_node("Mul", [output, f"{output}/factors"], [whole], name=whole))
+    insert_after(graph, norm, helper.make_node("Mul", [output, f"{output}/factors"], [whole], name=whole))
     for node in rest:
         for index, name in enumerate(node.input):
             if name == output:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from quantize.graphs import replace_node
 from quantize.proof import MASK, rewrite
 
 MASK_OF_ATTENTION = 3
@@ -60,9 +61,7 @@ def _plain_mean(graph: Any, divide: Any) -> None:
     mean = helper.make_node(
         "ReduceMean", [vectors[0], axes], list(divide.output), name=f"{divide.name}/mean", keepdims=0
     )
-    place = list(graph.node).index(divide)
-    graph.node.remove(divide)
-    graph.node.insert(place, mean)
+    replace_node(graph, divide, mean)
 
 
 def _past(node: Any, made: dict[str, Any], passing: Iterable[str]) -> Any:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from quantize.graphs import MICROSOFT, allow_microsoft, insert_after, replace_node
+from quantize.proof import spread
+
 SHARE = 0.2
 """Of the matrix products, the most sensitive first, that are kept wider."""
 TEXTS = 12
@@ -41,8 +44,7 @@ def keep_sensitive(path: Path, samples: Sequence[Sequence[int]]) -> int:
     most = sorted(found, key=lambda name: (-found[name], name))[: math.ceil(len(products) * SHARE)]
     for name in most:
         _widen(model.graph, products[name])
-    if all(one.domain != "com.microsoft" for one in model.opset_import):
-        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    allow_microsoft(model)
     onnx.save(model, str(path))
     return len(most)
 
@@ -67,7 +69,8 @@ def sensitivities(path: Path, samples: Sequence[Sequence[int]]) -> dict[str, flo
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     wanted = {one.name for one in session.get_inputs()}
     lost = {name: 0.0 for name, _ in products}
-    for row in _some(samples):
+    texts = spread(samples, TEXTS)
+    for row in texts:
         ids = np.array([row], np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         inputs = {name: value for name, value in inputs.items() if name in wanted}
@@ -75,7 +78,7 @@ def sensitivities(path: Path, samples: Sequence[Sequence[int]]) -> dict[str, flo
         for number, (name, _) in enumerate(products):
             (found,) = session.run(None, {**inputs, WHICH: np.array(number)})
             lost[name] += float(np.linalg.norm(found - exact) / max(float(np.linalg.norm(exact)), 1e-12))
-    return {name: total / len(_some(samples)) for name, total in lost.items()}
+    return {name: total / len(texts) for name, total in lost.items()}
 
 
 def _both_ways(graph: Any, node: Any, number: int) -> None:
@@ -105,14 +108,7 @@ def _both_ways(graph: Any, node: Any, number: int) -> None:
     )
     made = [helper.make_node(kind, ins, [own + one for one in outs], **more) for kind, ins, outs, more in steps]
     made.append(helper.make_node("Where", [own + "chosen", own + "integer", own + "float"], [output]))
-    place = list(graph.node).index(node) + 1
-    for one in reversed(made):
-        graph.node.insert(place, one)
-
-
-def _some(samples: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    """Texts from all over."""
-    return samples[:: max(len(samples) // TEXTS, 1)][:TEXTS]
+    insert_after(graph, node, *made)
 
 
 def _products(graph: Any) -> dict[str, Any]:
@@ -142,15 +138,13 @@ def _widen(graph: Any, node: Any) -> None:
         [node.input[0], *names],
         list(node.output),
         name=node.name,
-        domain="com.microsoft",
+        domain=MICROSOFT,
         K=inputs,
         N=outputs,
         bits=8,
         block_size=block,
         accuracy_level=INT8_BLOCKS,
     )
-    place = list(graph.node).index(node)
-    graph.node.remove(node)
-    graph.node.insert(place, wide)
+    replace_node(graph, node, wide)
     if all(matrix.name not in other.input for other in graph.node):
         graph.initializer.remove(matrix)

@@ -121,11 +121,10 @@ def test_smoothing_makes_the_range_of_a_rough_channel_smaller(fused: Path, sampl
     values[5] *= 30
     gain.CopyFrom(numpy_helper.from_array(values, gain.name))
     onnx.save(model, str(fused))
-    rows = [np.array([row], np.int64) for row in samples]
-    largest = [max(np.abs(one[0]).max() for one in run(fused, rows, [norm.output[0]]))]
+    largest = [max(np.abs(one[0]).max() for one in run(fused, samples, [norm.output[0]]))]
     old = before(fused)
     smooth(fused, samples)
-    largest.append(max(np.abs(one[0]).max() for one in run(fused, rows, [norm.output[0]])))
+    largest.append(max(np.abs(one[0]).max() for one in run(fused, samples, [norm.output[0]])))
     assert largest[1] < largest[0] / 2
     assert difference(old, fused, samples) < 1e-4
 
@@ -134,7 +133,7 @@ def with_outlier(path: Path, unit: int = 3) -> None:
     """Make one hidden unit of the first block give about 30 on [CLS] and nothing on other tokens."""
     model = onnx.load(str(path))
     known = {one.name: one for one in model.graph.initializer}
-    rows = [np.array([[2, 5, 6, 3]], np.int64), np.array([[2, 9, 3]], np.int64)]
+    rows = [[2, 5, 6, 3], [2, 9, 3]]
     (up,) = [name for name in known if list(known[name].dims) == [32, 64]][:1]
     product = next(node for node in model.graph.node if up in node.input)
     seen = np.concatenate([one[0][0] for one in run(path, rows, [product.input[0]])])
@@ -161,8 +160,9 @@ def test_a_huge_unit_is_cut_off_and_rebuilt(fused: Path) -> None:
     model = onnx.load(str(fused))
     (limit,) = [one for one in model.graph.initializer if one.name.endswith("/limit")]
     (cut,) = [node for node in model.graph.node if node.op_type == "Min"]
-    rows = [np.array([row], np.int64) for row in OUTLIER_TEXTS]
-    assert max(one[0].max() for one in run(fused, rows, [cut.output[0]])) <= float(numpy_helper.to_array(limit))
+    assert max(one[0].max() for one in run(fused, OUTLIER_TEXTS, [cut.output[0]])) <= float(
+        numpy_helper.to_array(limit)
+    )
     assert difference(old, fused, OUTLIER_TEXTS) < 0.02
     sizes = [list(one.dims) for one in model.graph.initializer if list(one.dims) == [32, 64]]
     assert len(sizes) == 2  # both blocks are as large as before
