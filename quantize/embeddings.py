@@ -5,6 +5,7 @@ The table is half of a compact model and no product: only the rows of the tokens
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,7 @@ def _in_columns(model: Any, node: Any, table: Any, rows: NDArray[np.float32]) ->
 
 def in_blocks(path: Path, bits: int) -> int:
     """Store the table of a graph in blocks of 4- or 8-bit numbers (`GatherBlockQuantized`), in place; 1 where done."""
-    return _change(path, lambda *found: _in_blocks(*found, bits))
+    return _change(path, functools.partial(_in_blocks, bits=bits))
 
 
 def _in_blocks(model: Any, node: Any, table: Any, rows: NDArray[np.float32], bits: int) -> int:
