@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fleet_manifests import Objective
+from fleet_manifests.pareto import front
 
 CONFIDENCE = 0.95
 """Of the interval of a ratio, at least."""
@@ -66,19 +67,6 @@ class Choice:
     reason: str
     timing: str
     """Why times did not decide; empty: they did, or there was nothing to decide."""
-
-
-def front(points: Sequence[Sequence[float]]) -> list[bool]:
-    """Which points are on the Pareto front: no other is as good in everything and better in something.
-
-    Args:
-        points: figures of each point, all of the same length; lower is better in all of them.
-    """
-    return [not any(_beats(other, point) for other in points) for point in points]
-
-
-def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
-    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evals.pages import plots
+from fleet_manifests.pareto import front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,19 +31,6 @@ class Candidate:
     """Whether it was timed on hardware of its profile."""
     chosen: bool = False
     """Whether it is the one that the page is about."""
-
-
-def front(points: Sequence[Sequence[float]]) -> list[bool]:
-    """Which points are on the Pareto front: no other is as good in everything and better in something.
-
-    Args:
-        points: figures of each point, all of the same length; lower is better in all of them.
-    """
-    return [not any(_beats(other, point) for other in points) for point in points]
-
-
-def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
-    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def on_front(candidates: Sequence[Candidate]) -> list[bool]:

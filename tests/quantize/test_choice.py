@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fleet_manifests import Objective
-from quantize.choice import Figures, Ratio, Timing, choose, front, noise, ratio, ratios
+from fleet_manifests.pareto import front
+from quantize.choice import Figures, Ratio, Timing, choose, noise, ratio, ratios
 
 pytestmark = pytest.mark.unit
 

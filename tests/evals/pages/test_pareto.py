@@ -7,7 +7,8 @@ import random
 import pytest
 
 from evals.pages import pareto
-from evals.pages.pareto import Candidate, front, on_front
+from evals.pages.pareto import Candidate, on_front
+from fleet_manifests.pareto import front
 
 pytestmark = pytest.mark.unit
 
