@@ -12,25 +12,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_manifests import DataError, RefusedError, sha256_of
+from fleet_manifests import DataError
 from fleet_manifests.bundle import CLASSICAL
 from quantize.export import (
     ARGUMENTS,
-    COMPANIONS,
     MODEL,
     OPSET,
     TOKENIZER,
     TOLERANCE,
     ExportResult,
     Parity,
+    accept,
+    exported,
     run_errors,
     tokenize,
 )
-from quantize.staging import copy_present, staged
+from quantize.staging import staged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,11 +95,16 @@ def export_classical(
             raise DataError(
                 f"{fitted}: the graph cannot be run on the given texts: {exc}; fit the model again"
             ) from exc
-        _require(parity, fitted)
-        copy_present(COMPANIONS, fitted, stage)
-        known = {name: value for name, value in asdict(parity).items() if value is not None}
-        (stage / "parity.json").write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
-    return ExportResult(out, sha256_of(out / MODEL), (out / MODEL).stat().st_size, parity)
+        differs = "the logits of the graph differ from"
+        accept(
+            parity,
+            fitted,
+            stage,
+            f"{differs} scikit-learn's",
+            f"{differs} its own, padded,",
+            "scikit-learn, tokenizers and onnxruntime",
+        )
+    return exported(out, parity)
 
 
 def _read(folder: Path) -> tuple[int, onnx.ModelProto]:
@@ -247,17 +252,3 @@ def _compare(path: Path, inputs: Sequence[Sequence[int]], theirs: NDArray[np.flo
         tolerance=tolerance,
         same_label=float((ours.argmax(1) == theirs.argmax(1)).mean()),
     )
-
-
-def _require(parity: Parity, fitted: Path) -> None:
-    """Refuse a graph that does not compute what scikit-learn does; NaN compares as too large.
-
-    Raises:
-        RefusedError: a difference above the tolerance.
-    """
-    for what, found in (("scikit-learn's", parity.max_difference), ("its own, padded,", parity.max_difference_padded)):
-        if not found <= parity.tolerance:
-            raise RefusedError(
-                f"{fitted}: the logits of the graph differ from {what} by {found:.3g}; at most "
-                f"{parity.tolerance:.3g} is accepted. Look at the versions of scikit-learn, tokenizers and onnxruntime"
-            )

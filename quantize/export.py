@@ -110,11 +110,9 @@ def export_onnx(
             raise DataError(
                 f"{merged}: the model cannot be run on the given texts: {exc}; does it read {max_tokens} tokens?"
             ) from exc
-        _require(parity, merged, output)
-        copy_present(COMPANIONS, merged, stage)
-        known = {name: value for name, value in asdict(parity).items() if value is not None}
-        (stage / "parity.json").write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
-    return ExportResult(out, sha256_of(out / MODEL), (out / MODEL).stat().st_size, parity)
+        differs = f"the {output} of the exported model differs from torch's (texts {{}})"
+        accept(parity, merged, stage, differs.format("alone"), differs.format("padded"), "torch and optimum")
+    return exported(out, parity)
 
 
 def kind_of(folder: Path) -> str:
@@ -284,15 +282,31 @@ def run_errors() -> tuple[type[Exception], ...]:
     return (IndexError, RuntimeError, ValueError, *runtime)
 
 
-def _require(parity: Parity, merged: Path, output: str) -> None:
-    """Refuse an export that does not compute what torch does; NaN compares as too large.
+def accept(parity: Parity, source: Path, stage: Path, alone: str, padded: str, look_at: str) -> None:
+    """Put what belongs to a graph beside it, or refuse one that does not compute what it should.
+
+    Args:
+        parity: what was compared; NaN compares as too large.
+        source: folder of the model that is exported.
+        stage: folder of the graph; gets the tokenizer and so on, and `parity.json`.
+        alone: what differs from what, each text by itself.
+        padded: the same of padded texts.
+        look_at: libraries whose versions may be the reason.
 
     Raises:
         RefusedError: a difference above the tolerance.
     """
-    for what, found in (("alone", parity.max_difference), ("padded", parity.max_difference_padded)):
+    for differs, found in ((alone, parity.max_difference), (padded, parity.max_difference_padded)):
         if not found <= parity.tolerance:
             raise RefusedError(
-                f"{merged}: the {output} of the exported model differs from torch's by {found:.3g} (texts {what}); "
-                f"at most {parity.tolerance:.3g} is accepted. Look at the versions of torch and optimum"
+                f"{source}: {differs} by {found:.3g}; at most {parity.tolerance:.3g} is accepted. "
+                f"Look at the versions of {look_at}"
             )
+    copy_present(COMPANIONS, source, stage)
+    known = {name: value for name, value in asdict(parity).items() if value is not None}
+    (stage / "parity.json").write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
+def exported(out: Path, parity: Parity) -> ExportResult:
+    """What an export came to."""
+    return ExportResult(out, sha256_of(out / MODEL), (out / MODEL).stat().st_size, parity)
