@@ -9,6 +9,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fleet_manifests.bundle import Descriptor
 from fleet_manifests.errors import IntegrityError, UnreachableError
@@ -113,8 +114,8 @@ class Shortcuts:
 
     def _derive(self, one: Derivation, blob: Descriptor, moved: Callable[[int], None]) -> bool:
         """Try a derivation. Its inputs stay: the base is for the next one too."""
-        out = self.blobs.path(blob.digest + REBUILT)
-        try:
+
+        def make(out: Path) -> None:
             for part in one.inputs:
                 if not self.blobs.has(part) and not any(self._attempt(d, part, moved) for d in self.usable(part)):
                     self.blobs.fetch(self.source, part, moved)
@@ -125,19 +126,14 @@ class Shortcuts:
             self.blobs.clear(out)
             derive(plan, base, adapter, out, blob.size)
             self.blobs.adopt(out, blob)
-        except (IntegrityError, UnreachableError, OSError) as exc:
-            with contextlib.suppress(OSError):
-                self.blobs.clear(out)
-            self.fallbacks.append(f"{blob.digest}: it could not be derived: {exc}")
-            return False
-        self.rebuilt += 1
-        return True
+
+        return self._made(blob, make, "it could not be derived")
 
     def _attempt(self, delta: Delta, blob: Descriptor, moved: Callable[[int], None]) -> bool:
         """Try one delta; what it leaves behind is removed, but for a payload that is not whole yet."""
-        out = self.blobs.path(blob.digest + REBUILT)
         kept = self.blobs.holds(delta.payload.digest, delta.payload.size)
-        try:
+
+        def make(out: Path) -> None:
             payload = self.blobs.fetch(self.source, delta.payload, moved)
             try:
                 self.blobs.clear(out)
@@ -146,10 +142,18 @@ class Shortcuts:
             finally:
                 if not kept:
                     self.blobs.forget(delta.payload.digest)
+
+        return self._made(blob, make, f"a {delta.method} delta did not do")
+
+    def _made(self, blob: Descriptor, make: Callable[[Path], None], failed: str) -> bool:
+        """Have a blob made in the file that `make` is given; a failure is written down, and nothing of it stays."""
+        out = self.blobs.path(blob.digest + REBUILT)
+        try:
+            make(out)
         except (IntegrityError, UnreachableError, OSError) as exc:
             with contextlib.suppress(OSError):
                 self.blobs.clear(out)
-            self.fallbacks.append(f"{blob.digest}: a {delta.method} delta did not do: {exc}")
+            self.fallbacks.append(f"{blob.digest}: {failed}: {exc}")
             return False
         self.rebuilt += 1
         return True
