@@ -8,7 +8,6 @@ much memory a process needs that runs it.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from fleet_manifests import BundleConfig, Task, Wire, dump, parse
 from runtimes.measure.gauges import peak_rss_mb, reference_kernel, waited_seconds
 from runtimes.measure.latency import Loaded
 from runtimes.measure.limits import hold_memory
+from runtimes.measure.worker import answer
 
 WARM_UP = 1
 """Rounds that do not count."""
@@ -104,12 +104,8 @@ def _seconds(engine: Loaded, text: str) -> float:
 
 
 def main() -> None:
-    """Read the job, measure, answer. Everything that libraries print goes to stderr."""
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    outcome = run(parse(Job, sys.stdin.buffer.read(), where="job"))
-    with os.fdopen(answer, "wb") as stream:
-        stream.write(dump(outcome))
+    """Measure what the job on stdin says."""
+    answer(lambda raw: dump(run(parse(Job, raw, where="job"))))
 
 
 if __name__ == "__main__":

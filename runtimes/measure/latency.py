@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -22,6 +21,7 @@ from fleet_manifests import BundleConfig, DataError, IntegrityError, LadingError
 from runtimes.measure import loadgen
 from runtimes.measure.gauges import energy_uj, joules_between, peak_rss_mb, reference_kernel, waited_seconds
 from runtimes.measure.limits import hold_memory
+from runtimes.measure.worker import answer
 
 WARM_UP_SECONDS = 0.3
 WARM_UP_QUERIES = 10
@@ -270,12 +270,8 @@ def text_of_length(engine: Loaded, tokens: int) -> str:
 
 
 def main(load: Load = load_any) -> None:
-    """Read the job, measure, answer. Everything that libraries print goes to stderr."""
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    outcome = run(parse(Job, sys.stdin.buffer.read(), where="job"), load)
-    with os.fdopen(answer, "wb") as stream:
-        stream.write(dump(outcome))
+    """Measure what the job on stdin says."""
+    answer(lambda raw: dump(run(parse(Job, raw, where="job"), load)))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from __future__ import annotations
 import io
 import os
 import resource
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_manifests import IntegrityError, Wire, dump, parse
+from runtimes.measure.worker import answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,18 +119,19 @@ def job(
 
 
 def main() -> None:
-    """Read the job, run, answer. Everything that libraries print goes to stderr."""
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    wanted = parse(Job, sys.stdin.buffer.read(), where="job", limit=MAX_JOB_BYTES)
+    """Run what the job on stdin says."""
+    answer(_answered)
+
+
+def _answered(raw: bytes) -> bytes:
+    """The outputs for a job, held to its cpus and memory."""
+    wanted = parse(Job, raw, where="job", limit=MAX_JOB_BYTES)
     if wanted.cpus:
         os.sched_setaffinity(0, wanted.cpus)
     if wanted.memory_guard_mb is not None:
         guard = wanted.memory_guard_mb * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (guard, guard))
-    found = pack(outputs(Path(wanted.bundle), wanted.texts, wanted.threads))
-    with os.fdopen(answer, "wb") as stream:
-        stream.write(found)
+    return pack(outputs(Path(wanted.bundle), wanted.texts, wanted.threads))
 
 
 if __name__ == "__main__":
