@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from fleet_manifests import dump, parse
 from pipelines.project.load import Project
-from pipelines.steps.configs import ENGINE_LIBRARIES, draft
+from pipelines.steps.classifiers import labels_of, unquantized_engine
+from pipelines.steps.configs import ENGINE_LIBRARIES
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
 from training.arguments import RetrieveArguments
@@ -53,7 +54,13 @@ def chosen_model(project: Project, workflow: str) -> Entry:
         name="chosen_model",
         inputs={"corpus": corpus.digest, **{name: entry.digest for name, entry in entries.items()}},
         parameters={"metric": gates.metric, "floor": gates.floor, "confidence": gates.confidence, "seed": seed},
-        code=("evals.*", "runtimes.engine", "pipelines.steps.choice", "pipelines.steps.configs"),
+        code=(
+            "evals.*",
+            "runtimes.engine",
+            "pipelines.steps.choice",
+            "pipelines.steps.classifiers",
+            "pipelines.steps.configs",
+        ),
         libraries=(*ENGINE_LIBRARIES, "scipy"),
     )
 
@@ -171,18 +178,16 @@ def classical_model(project: Project, workflow: str) -> Entry:
 def _scored(project: Project, workflow: str, name: str, folder: Path, corpus: Path) -> Scored:
     """A candidate's figure on the validation rows, which it answers through the engine that sites run."""
     from evals.choice import Scored, score
-    from runtimes.engine import load_parts
 
     gates = project.classifier(workflow).gates
     validation = rows(corpus, "validation")
-    engine = load_parts(folder, draft(project, workflow, folder, corpus, "fp32", None))
-    places = engine.logits([row["text"] for row in validation]).argmax(axis=1)
+    engine = unquantized_engine(project, workflow, folder, corpus)
     return Scored(
         name=name,
         what=_what(project, workflow, name),
         metric=score(
             [row["label"] for row in validation],
-            [engine.config.labels[place] for place in places],
+            labels_of(engine, [row["text"] for row in validation]),
             gates.metric,
             confidence=gates.confidence,
             seed=project.settings.seed,

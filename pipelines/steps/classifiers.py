@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,48 +29,61 @@ SMOKE_ROWS = 200
 
 def reference(project: Project, workflow: str) -> Entry:
     """What the unquantized model answers on validation and test, and to the disturbed texts, through the engine."""
-    model = project.store.latest("onnx_model", workflow)
-    corpus = project.store.latest("corpus", workflow)
-    step = Step(
-        name="unquantized",
-        inputs={"onnx_model": model.digest, "corpus": corpus.digest},
-        parameters={},
-        code=("evals.*", "runtimes.engine", "pipelines.steps.classifiers"),
-        libraries=ENGINE_LIBRARIES,
-    )
 
-    def work(out: Path) -> None:
+    def asked(corpus: Path) -> dict[str, Sequence[str]]:
         from evals.accuracy import cases
 
-        engine = engine_of(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
-        texts = {"validation": [row["text"] for row in rows(corpus.path, "validation")], **cases(corpus.path)}
-        found = {split: labels_of(engine, some) for split, some in texts.items() if not split.startswith("oos_")}
-        (out / PREDICTIONS).write_text(json.dumps(found))
+        found = {split: texts for split, texts in cases(corpus).items() if not split.startswith("oos_")}
+        return {"validation": [row["text"] for row in rows(corpus, "validation")], **found}
 
-    return project.store.keep(workflow, step, work)
+    return project.store.keep(workflow, *_unquantized(project, workflow, "unquantized", ("evals.*",), asked))
 
 
 def on_disturbed(project: Project, workflow: str) -> list[str]:
     """What the unquantized model answers to the validation texts, disturbed; only some recipes are asked for it."""
+
+    def asked(corpus: Path) -> dict[str, Sequence[str]]:
+        from evals.disturbances import disturbed
+
+        return {"validation": disturbed([row["text"] for row in rows(corpus, "validation")]).texts}
+
+    made = _unquantized(project, workflow, "unquantized_disturbed", ("evals.disturbances",), asked)
+    found: list[str] = json.loads((project.store.run(*made).path / PREDICTIONS).read_text())["validation"]
+    return found
+
+
+def _unquantized(
+    project: Project,
+    workflow: str,
+    name: str,
+    asks: tuple[str, ...],
+    asked: Callable[[Path], Mapping[str, Sequence[str]]],
+) -> tuple[Step, Callable[[Path], None]]:
+    """A step in which the unquantized model answers texts of the corpus, and how it is done.
+
+    Args:
+        project: whose store has the model.
+        workflow: of the model.
+        name: of the step.
+        asks: code that decides what is asked.
+        asked: the texts by split, from the folder of the corpus.
+    """
     model = project.store.latest("onnx_model", workflow)
     corpus = project.store.latest("corpus", workflow)
     step = Step(
-        name="unquantized_disturbed",
+        name=name,
         inputs={"onnx_model": model.digest, "corpus": corpus.digest},
         parameters={},
-        code=("evals.disturbances", "runtimes.engine", "pipelines.steps.classifiers"),
+        code=(*asks, "runtimes.engine", "pipelines.steps.classifiers"),
         libraries=ENGINE_LIBRARIES,
     )
 
     def work(out: Path) -> None:
-        from evals.disturbances import disturbed
+        engine = unquantized_engine(project, workflow, model.path, corpus.path)
+        found = {split: labels_of(engine, texts) for split, texts in asked(corpus.path).items()}
+        (out / PREDICTIONS).write_text(json.dumps(found))
 
-        engine = engine_of(model.path, draft(project, workflow, model.path, corpus.path, "fp32", None))
-        texts = disturbed([row["text"] for row in rows(corpus.path, "validation")]).texts
-        (out / PREDICTIONS).write_text(json.dumps(labels_of(engine, texts)))
-
-    found: list[str] = json.loads((project.store.run(step, work).path / PREDICTIONS).read_text())
-    return found
+    return step, work
 
 
 def calibrated(
@@ -169,6 +182,11 @@ def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
             sure[answer.label] = SmokeCase(text=row["text"], label=answer.label, confidence=answer.confidence)
     ranked = sorted(sure.values(), key=lambda case: (-case.confidence, case.label))
     return config.model_copy(update={"smoke": tuple(ranked[:SMOKE_CASES])})
+
+
+def unquantized_engine(project: Project, workflow: str, model: Path, corpus: Path) -> Engine:
+    """The engine of an exported model that is no build of a profile."""
+    return engine_of(model, draft(project, workflow, model, corpus, "fp32", None))
 
 
 def engine_of(folder: Path, config: BundleConfig) -> Engine:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from fleet_manifests import BundleConfig, Comparison, Gate
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers
 from pipelines.steps.models import rows
-
-if TYPE_CHECKING:
-    pass
 
 VALIDATION = "validation.json"
 """What a build answers to the validation rows."""

@@ -93,9 +93,12 @@ def reference(project: Project, workflow: str) -> Entry:
         fusion = fused(pack, embedder, questions["validation"])
         pack = configure(out / INDEX, config.model_copy(update={"fusion": fusion}))
         asked = {**questions, DISTURBED: disturbed_questions(questions["test"])}
-        found = {split: rankings(pack, embedder, some) for split, some in asked.items()}
-        near = searched(pack, embedder, questions["validation"])
-        found[NEAREST] = {id_: list(ranked.dense[:NEIGHBOURS]) for id_, ranked in near}
+        found: dict[str, dict[str, list[str]]] = {split: {} for split in (*asked, NEAREST)}
+        for split, some in asked.items():
+            for id_, ranked in searched(pack, embedder, some):
+                found[split][id_] = list(ranked.fused)
+                if split == "validation":
+                    found[NEAREST][id_] = list(ranked.dense[:NEIGHBOURS])
         (out / RANKINGS).write_text(json.dumps(found))
 
     return project.store.keep(workflow, step, work)
