@@ -24,7 +24,7 @@ from typing import Any
 from evals import emulation
 from fleet_manifests import Descriptor, IsaClass, digest_of, dump, parse, sha256_of
 from fleet_manifests.bundle import TUNED
-from fleet_manifests.updates import DELTA_TYPE, PATCH, SUBTRACT, WHOLE, Content, Delta
+from fleet_manifests.updates import ADAPTER_FILE, DELTA_TYPE, PATCH, SUBTRACT, WHOLE, Content, Delta
 from pipelines.project.load import load_project
 from pipelines.steps.models import base_of, rows
 from quantize import RECIPES, apply, export_onnx
@@ -34,7 +34,7 @@ from runtimes.derive import Plan, derive, read_adapter
 from runtimes.sync.rebuild import rebuild
 from training.arguments import TuneArguments
 from training.bases import ResolvedBase
-from training.compact import COMPACT, write_base
+from training.compact import write_base
 from training.finetune import finetune
 from training.merge import merge
 from training.model import load_merged
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         adapters = trained(corpus, base, arguments, given.keep or work / "adapters")
         texts = [row["text"] for row in rows(corpus, "validation")[:50]]
         builds = {name: built(path, base, texts, given.recipe, work / name) for name, path in adapters.items()}
-        layers = sorted(read_adapter(adapters["first"] / COMPACT).updates)
+        layers = sorted(read_adapter(adapters["first"] / ADAPTER_FILE).updates)
         write_base(base.path, layers, work / "base.bin")
         report(builds, adapters, work)
 
@@ -136,16 +136,16 @@ def report(builds: dict[str, Path], adapters: dict[str, Path], work: Path) -> No
         moved = {path.name: _moved(path, builds["first"] / path.name, work) for path in _shipped(builds[name])}
         rest = sum(size for file, size in moved.items() if file != TUNED)
         _say(name, "by delta", rest + moved[TUNED], full, GOALS[name])
-        plan = describe(builds[name], base, adapters[name] / COMPACT)
+        plan = describe(builds[name], base, adapters[name] / ADAPTER_FILE)
         assert plan is not None, "the tuned weights are not what the rule gives"
         (work / "plan.json").write_bytes(dump(plan))
-        seconds = _derived(builds[name] / TUNED, work, adapters[name] / COMPACT)
-        adapter = min(
-            _whole(adapters[name] / COMPACT), _moved(adapters[name] / COMPACT, adapters["first"] / COMPACT, work)
-        )
+        seconds = _derived(builds[name] / TUNED, work, adapters[name] / ADAPTER_FILE)
+        mine, first = (adapters[one] / ADAPTER_FILE for one in (name, "first"))
+        adapter = min(_whole(mine), _moved(mine, first, work))
         _say(name, f"derived in {seconds:.2f} s", rest + adapter, full, GOALS["derived"])
     for isa in (IsaClass.X86_64_V3, IsaClass.ARM64_DOTPROD):
-        print(f"derived under {_emulated(isa, builds['independent'] / TUNED, work, adapters['independent'] / COMPACT)}")
+        said = _emulated(isa, builds["independent"] / TUNED, work, adapters["independent"] / ADAPTER_FILE)
+        print(f"derived under {said}")
 
 
 def _say(name: str, how: str, moved: int, full: int, goal: float) -> None:

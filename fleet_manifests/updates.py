@@ -18,6 +18,7 @@ ADAPTER_TYPE = "application/vnd.lading.adapter.v1.raw"
 BASE_TYPE = "application/vnd.lading.base.v1.raw"
 UPDATES_TYPE = "application/vnd.lading.updates.v1+json"
 DELTA_TYPE = "application/vnd.lading.delta.v1+zstd"
+PLAN_FILE, BASE_FILE, ADAPTER_FILE = "plan.json", "base.bin", "adapter.bin"
 
 WHOLE = "whole"
 """The payload is the blob, compressed with zstd."""

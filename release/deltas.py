@@ -15,10 +15,13 @@ from pathlib import Path
 from fleet_manifests import Descriptor, FleetManifest, OciManifest, digest_of, dump, parse, sha256_of
 from fleet_manifests.bundle import SIGNATURE_TYPE, TUNED
 from fleet_manifests.updates import (
+    ADAPTER_FILE,
     ADAPTER_TYPE,
+    BASE_FILE,
     BASE_TYPE,
     DELTA_TYPE,
     PATCH,
+    PLAN_FILE,
     PLAN_TYPE,
     SUBTRACT,
     UPDATES_TYPE,
@@ -30,7 +33,6 @@ from fleet_manifests.updates import (
 )
 from release.published import blob_path, read_blob
 
-PLAN_FILE, BASE_FILE, ADAPTER_FILE = "plan.json", "base.bin", "adapter.bin"
 PARTS = (PLAN_FILE, BASE_FILE, ADAPTER_FILE)
 """In the order of `Derivation.inputs`."""
 LEAST_BYTES = 4096

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import dump
+from fleet_manifests.updates import ADAPTER_FILE
 from runtimes.derive import write_adapter
 from training.arguments import ARGUMENTS, Arguments
 from training.bases import ResolvedBase
-from training.compact import COMPACT, round_adapter, round_base
+from training.compact import round_adapter, round_base
 from training.files import read_json, save_weights, write_json
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def save_adapter(
     """
     from peft import get_peft_model_state_dict
 
-    write_adapter(folder / COMPACT, round_adapter(model))
+    write_adapter(folder / ADAPTER_FILE, round_adapter(model))
     save_weights(get_peft_model_state_dict(model, save_embedding_layers=False), folder / "adapter_model.safetensors")
     settings = model.peft_config["default"]
     settings.base_model_name_or_path = None

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimes.derive import Update, write_weights
+from runtimes.derive.adapter import LARGEST
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-COMPACT = "adapter.bin"
 STEP = 0.001
 """Step of a number, relative to the spread of the layer's weight."""
-LARGEST = 32767
 _PREFIX = "base_model.model."
 
 

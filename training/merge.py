@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import BaseRef, IntegrityError, parse
+from fleet_manifests.updates import ADAPTER_FILE
 from runtimes.derive import merged, read_adapter
 from training.adapters import linear_layers
 from training.arguments import ARGUMENTS, RetrieveArguments, read_arguments
 from training.bases import ResolvedBase
-from training.compact import COMPACT, round_base
+from training.compact import round_base
 from training.features import load_tokenizer
 from training.files import read_json, staged
 from training.model import build, build_embedder, load_encoder, load_merged, save_merged
@@ -47,7 +48,7 @@ def merge(adapter: Path, base: ResolvedBase, out: Path) -> None:
         expected = _outputs(tuned, ids, mask)
         save_merged(_folded(tuned, adapter), partial, labels)
         load_tokenizer(base.path, arguments.max_tokens).save(str(partial / "tokenizer.json"))
-        for name in (ARGUMENTS, COMPACT) if labels is None else (LABELS, ARGUMENTS, COMPACT):
+        for name in (ARGUMENTS, ADAPTER_FILE) if labels is None else (LABELS, ARGUMENTS, ADAPTER_FILE):
             shutil.copyfile(adapter / name, partial / name)
         require_parity(expected, _outputs(load_merged(partial), ids, mask), str(adapter))
 
@@ -127,13 +128,13 @@ def _folded(tuned: Any, adapter: Path) -> Any:
     import torch
 
     try:
-        updates = read_adapter(adapter / COMPACT).updates
+        updates = read_adapter(adapter / ADAPTER_FILE).updates
     except OSError as exc:
-        raise IntegrityError(f"{adapter / COMPACT}: {exc.strerror}; tune it again") from exc
+        raise IntegrityError(f"{adapter / ADAPTER_FILE}: {exc.strerror}; tune it again") from exc
     plain = tuned.unload()
     modules = dict(plain.named_modules())
     if odd := sorted(updates.keys() ^ set(linear_layers(plain))):
-        raise IntegrityError(f"{adapter / COMPACT}: {odd[0]} is not in both adapter and model; tune it again")
+        raise IntegrityError(f"{adapter / ADAPTER_FILE}: {odd[0]} is not in both adapter and model; tune it again")
     with torch.no_grad():
         for name, update in updates.items():
             weight = modules[name].weight

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fleet_manifests import IntegrityError, RefusedError, dump, sha256_of
 from fleet_manifests.bundle import TUNED, bundle_name
+from fleet_manifests.updates import ADAPTER_FILE, BASE_FILE, PLAN_FILE
 from pipelines.project.load import Project
 from pipelines.steps.models import base_of
 from pipelines.store import Entry, Step
-from release.deltas import ADAPTER_FILE, BASE_FILE, PLAN_FILE
 
 
 def derivation(project: Project, workflow: str, profile: str) -> Path | None:

@@ -11,10 +11,10 @@ import pytest
 
 from fleet_manifests import Descriptor, digest_of, parse
 from fleet_manifests.bundle import TUNED
-from fleet_manifests.updates import PATCH, SUBTRACT, WHOLE, Content, Updates
+from fleet_manifests.updates import ADAPTER_FILE, BASE_FILE, PATCH, PLAN_FILE, SUBTRACT, WHOLE, Content, Updates
 from release import Release
 from release import deltas as subject
-from release.deltas import ADAPTER_FILE, BASE_FILE, PLAN_FILE, File, files_of, offer, packed
+from release.deltas import File, files_of, offer, packed
 from release.published import blob_path, read_blob
 
 pytestmark = pytest.mark.unit

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from fleet_manifests import sha256_of
+from fleet_manifests.updates import ADAPTER_FILE
 from runtimes.derive import derive, read_adapter, rounded
+from runtimes.derive.adapter import LARGEST
 from training.bases import ResolvedBase
-from training.compact import COMPACT, LARGEST, compact, write_base
+from training.compact import compact, write_base
 
 pytestmark = pytest.mark.unit
 
@@ -71,17 +73,17 @@ def test_a_build_is_derived_of_base_and_adapter(
     merge(adapter, base, tmp_path / "merged")
     export_onnx(tmp_path / "merged", tmp_path / "onnx", load=load_merged, texts=["pallet wet"], max_tokens=32)
     apply(RECIPES[recipe], tmp_path / "onnx", tmp_path / "build")
-    assert (tmp_path / "merged" / COMPACT).read_bytes() == (adapter / COMPACT).read_bytes()
+    assert (tmp_path / "merged" / ADAPTER_FILE).read_bytes() == (adapter / ADAPTER_FILE).read_bytes()
 
-    write_base(base.path, sorted(read_adapter(adapter / COMPACT).updates), tmp_path / "base.bin")
-    plan = describe(tmp_path / "build", tmp_path / "base.bin", adapter / COMPACT)
+    write_base(base.path, sorted(read_adapter(adapter / ADAPTER_FILE).updates), tmp_path / "base.bin")
+    plan = describe(tmp_path / "build", tmp_path / "base.bin", adapter / ADAPTER_FILE)
     assert plan is not None
     assert {piece.levels for piece in plan.pieces if piece.layers} == {64 if "reduced" in recipe else 127}
     tuned = tmp_path / "build/tuned.bin"
-    derive(plan, tmp_path / "base.bin", adapter / COMPACT, tmp_path / "out", tuned.stat().st_size)
+    derive(plan, tmp_path / "base.bin", adapter / ADAPTER_FILE, tmp_path / "out", tuned.stat().st_size)
     assert sha256_of(tmp_path / "out") == sha256_of(tuned)
 
     raw = bytearray(tuned.read_bytes())
     raw[5] ^= 1
     tuned.write_bytes(raw)
-    assert describe(tmp_path / "build", tmp_path / "base.bin", adapter / COMPACT) is None
+    assert describe(tmp_path / "build", tmp_path / "base.bin", adapter / ADAPTER_FILE) is None
