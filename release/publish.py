@@ -10,7 +10,6 @@ from pathlib import Path
 
 from fleet_manifests import (
     Assignment,
-    Descriptor,
     FleetManifest,
     Gate,
     RefusedError,
@@ -20,19 +19,17 @@ from fleet_manifests import (
     dump,
     parse,
 )
-from fleet_manifests.bundle import FILEPATH, TUNED
 from fleet_manifests.evidence import now as utc_now
-from fleet_manifests.updates import Derivation, Updates
-from release import deltas, layout, roles
+from release import layout, roles
 from release.edit import Edit
 from release.keys import BUILDER, Keys
 from release.manifests import compose, partner, same_content
 from release.policy import Policy
 from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
-from release.published import read_blob
 from release.repository import Repository
 from release.state import State
 from release.status import ReleaseStatus, RoleStatus
+from release.updates import offer_updates
 
 
 class Release:
@@ -217,29 +214,13 @@ class Release:
                 _store(edit, one)
             if current and same_content(manifest, current) and not self.repository.due(channel, signed.expires, moment):
                 return current
-            manifest = manifest.model_copy(update={"updates": self._offer(edit, manifest, current, checked)})
+            others = [_manifest(edit.state, other) for other in roles.CHANNELS]
+            listed = offer_updates(edit, self.repository.public, manifest, current, others, checked)
+            manifest = manifest.model_copy(update={"updates": listed})
             raw = dump(manifest)
             published = parse(FleetManifest, raw, where=name)
             edit.target(name, raw)
         return published
-
-    def _offer(
-        self, edit: Edit, manifest: FleetManifest, current: FleetManifest | None, checked: Sequence[Checked]
-    ) -> Descriptor:
-        """Publish the deltas and derivations of a channel's next manifest, and the list of them."""
-        public = self.repository.public
-        published = [_manifest(edit.state, channel) for channel in roles.CHANNELS]
-        known = [updates for one in published if one and (updates := _updates(public, one))]
-        before = (_updates(public, current) if current else None) or Updates()
-        files = deltas.files_of(manifest, public)
-        derivations = deltas.still_derived(files, known, [made for one in checked for made in _derived(edit, one)])
-        inputs = deltas.inputs_of(files, derivations)
-        found = deltas.offer([*files, *inputs], known, before, public, derivations)
-        for delta in found.updates.deltas:
-            if (raw := found.payloads.get(delta.payload.digest)) is not None:
-                edit.blob(raw, delta.payload)
-        edit.blob(found.raw, found.descriptor)
-        return found.descriptor
 
     def _assign(self, edit: Edit, wanted: Assignment) -> Assignment:
         """Publish one assignment, unless it says what the published one says."""
@@ -283,24 +264,6 @@ def _store(edit: Edit, checked: Checked | CheckedPack) -> None:
         raw, listed = layout.referrer(ref, attached)
         edit.blob(raw, listed)
         edit.offer(listed)
-
-
-def _derived(edit: Edit, checked: Checked) -> list[Derivation]:
-    """How the tuned weights of an admitted candidate are derived, where it says so; publishes what that needs."""
-    tuned = [blob for _, blob in checked.blobs if blob.annotations.get(FILEPATH) == TUNED]
-    if checked.candidate.derivation is None or not tuned:
-        return []
-    made, files = deltas.derived(checked.candidate.derivation, tuned[0])
-    for path, blob in files:
-        edit.blob(path, blob)
-    return [made]
-
-
-def _updates(public: Path, manifest: FleetManifest) -> Updates | None:
-    """The list of updates of a published manifest, or None where it has none."""
-    if manifest.updates is None:
-        return None
-    return parse(Updates, read_blob(public, manifest.updates), where=f"updates of {manifest.channel}")
 
 
 def _manifest(state: State, channel: str) -> FleetManifest | None:
