@@ -62,7 +62,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
             "recipes": [described(recipe) for recipe in recipes],
             "gates": gates.model_dump(mode="json"),
         },
-        code=(*CODE, "runtimes.measure"),
+        code=(*CODE, "runtimes.measure", "pipelines.steps.timings"),
         libraries=("onnx", *ENGINE_LIBRARIES, "scipy"),
     )
 

@@ -8,16 +8,17 @@ the sentence that says why.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fleet_manifests import BundleConfig, HardwareProfile, RefusedError, Verdict, digest_of, dump
 from pipelines.project.load import Project
 from pipelines.steps.configs import ENGINE_LIBRARIES, draft
 from pipelines.steps.judges import Judge, judge_of
+from pipelines.steps.timings import side_by_side
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 FAILED = "failed.txt"
 """Why a recipe cannot be built or run; alone in its folder."""
 SCORE = "score.json"
-ROUNDS = 15
-"""Rounds of a timing: enough for an interval at 95 % that leaves out the three largest and smallest."""
-TIMED_TEXTS = 6
 BUILD_CODE = ("quantize", "pipelines.steps.trials")
 """What makes a build."""
 CODE = (
@@ -204,62 +202,18 @@ class Trials:
         """Builds side by side on validation texts, and the memory of each; only on a machine of the profile."""
         from quantize.choice import Timing
         from runtimes.engine.host import facts
-        from runtimes.measure import abreast, process
+        from runtimes.measure import abreast
 
         why = self._profile.mismatch(facts())
         if why is not None:
             return Timing(unusable=f"this machine is not of the profile: {why}")
-        texts = _spread(self._judge.texts)
         builds = [
             abreast.Build(name=name, folder=str(folder), config=self.config(name, folder))
             for name, folder in folders.items()
         ]
-        step = Step(
-            name="recipe_timing",
-            inputs={
-                **{f"{name}/recipe_build": self._builds[name].digest for name in folders},
-                "corpus": self._inputs.corpus.digest,
-                "machine": _machine(),
-            },
-            parameters={
-                "profile": self._profile.model_dump(mode="json", include={"cores", "isa", "memory_mb"}),
-                "configs": [digest_of(dump(build.config)) for build in builds],
-                "rounds": ROUNDS,
-                "texts": TIMED_TEXTS,
-            },
-            code=("runtimes.engine", "runtimes.measure", "pipelines.steps.trials"),
-            libraries=ENGINE_LIBRARIES,
-        )
-
-        def work(out: Path) -> None:
-            job = abreast.Job(
-                builds=tuple(builds),
-                texts=texts,
-                rounds=ROUNDS,
-                cpus=process.cpus(self._profile),
-                memory_guard_mb=process.memory_guard_mb(self._profile) * len(builds),
-            )
-            memory = {
-                build.name: process.side_by_side(job.model_copy(update={"builds": (build,), "rounds": 0})).peak_rss_mb
-                for build in builds
-            }
-            found = process.side_by_side(job)
-            (out / "timing.json").write_text(
-                json.dumps({**found.model_dump(mode="json"), "memory_mb": memory}, indent=2, sort_keys=True) + "\n"
-            )
-
-        found = json.loads((self._project.store.run(step, work).path / "timing.json").read_text())
-        return self._timing(found, list(folders))
-
-    def _timing(self, found: Mapping[str, Any], names: Sequence[str]) -> Timing:
-        """What was measured, and whether it may decide."""
-        from quantize.choice import Timing
-        from runtimes.measure.process import STEADY
-
-        drift = found["drift"]
-        why = f"the machine was not steady: its speed moved by {drift:.0%}" if drift > STEADY else ""
-        rounds = {name: tuple(found["rounds"][name]) for name in names}
-        return Timing(rounds, found["memory_mb"], why)
+        inputs = {f"{name}/recipe_build": self._builds[name].digest for name in folders}
+        inputs["corpus"] = self._inputs.corpus.digest
+        return side_by_side(self._project, self._profile, builds, inputs, self._judge.texts)
 
 
 def described(recipe: Recipe) -> dict[str, object]:
@@ -272,13 +226,6 @@ def _machine() -> str:
     from runtimes.engine.host import machine
 
     return digest_of(dump(machine()))
-
-
-def _spread(texts: Sequence[str]) -> tuple[str, ...]:
-    """Some texts of all lengths."""
-    ranked = sorted(texts, key=len)
-    step = max(len(ranked) // TIMED_TEXTS, 1)
-    return tuple(ranked[step // 2 :: step][:TIMED_TEXTS])
 
 
 def _or_why_not(out: Path, work: Callable[[], object]) -> None:
