@@ -16,7 +16,7 @@ from tuf.api.metadata import Metadata, MetaFile, TargetFile
 
 from fleet_manifests import Descriptor, RefusedError, dump, parse
 from release import layout, roles
-from release.keys import BUILDER
+from release.signers_trust import trust_documents
 from release.state import State
 from release.tree import Tree
 
@@ -45,9 +45,17 @@ class Edit:
             self._tree.write(f"metadata/{version}.root.json", raw)
         self._tree.write(layout.LAYOUT_FILE, layout.LAYOUT, shared=True)
         self._changed = [role for role in self.state.roles if role not in ("root", "timestamp", "snapshot")]
-        builder = self.state.targets("targets").signed.targets[roles.BUILDER_KEY_TARGET]
-        raw = self._repository.keys[BUILDER].public_pem
-        self._tree.write(f"targets/{builder.get_prefixed_paths()[0]}", raw)
+        self.trust()
+
+    def trust(self) -> None:
+        """Publish what the policy says of signers, in place of what is published; role `targets` signs it."""
+        keys, policy, listed = self._repository.keys, self._repository.policy, self.state.targets("targets").signed.targets
+        for name in [name for name in listed if name.startswith("trust/")]:
+            del listed[name]
+        for name, raw in trust_documents(keys, policy).items():
+            listed[name] = TargetFile.from_data(name, raw, ["sha256"])
+            self._tree.write(f"targets/{listed[name].get_prefixed_paths()[0]}", raw)
+        self.touch("targets")
 
     def blob(self, source: Path | bytes, blob: Descriptor) -> None:
         """Publish a blob.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fleet_manifests import (
@@ -24,6 +25,7 @@ from fleet_manifests import (
     sha256_of,
     worst,
 )
+from fleet_manifests.authors import Trust
 from fleet_manifests.bundle import BundleConfig, BundleRef, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from fleet_manifests.manifest import BuildEntry, PackRef
@@ -126,19 +128,20 @@ class CheckedPack:
         return None if self.artifact is None or self.ref is None else (self.artifact, self.ref.evidence)
 
 
-def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
+def check_candidate(candidate: Candidate, public_key: bytes | Trust) -> Checked:
     """Verify a candidate from its bytes.
 
     Args:
         candidate: what to check.
-        public_key: the builder's public key, PEM.
+        public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
     """
     gates: list[Gate] = []
+    trust = partial(Trust.of(public_key).authors, candidate.workflow)
     bundle = attempt(gates, "bundle", lambda: _bundle(candidate))
-    if bundle is None or not signed(gates, candidate.folder, candidate.name, public_key):
+    if bundle is None or not signed(gates, candidate.folder, candidate.name, trust("bundle")):
         return Checked(candidate, tuple(gates))
     manifest, config = bundle
-    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    evidence = proofs(gates, candidate.evidence, trust("evidence"), manifest.digest)
     reports = [report for _, _, report in evidence]
     gates += [said(kind, candidate.name, candidate.profile, reports) for kind in KINDS]
     ref = reference(candidate.folder, manifest)
@@ -155,21 +158,22 @@ def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
     return Checked(candidate, tuple(gates), entry, config.built_on, blobs)
 
 
-def check_pack(candidate: PackCandidate, public_key: bytes, *, retriever: str) -> CheckedPack:
+def check_pack(candidate: PackCandidate, public_key: bytes | Trust, *, retriever: str) -> CheckedPack:
     """Verify a knowledge pack from its bytes.
 
     Args:
         candidate: what to check.
-        public_key: the builder's public key, PEM.
+        public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
         retriever: digest of the bundle that will search it: that of the pack's workflow and profile.
     """
     gates: list[Gate] = []
+    trust = partial(Trust.of(public_key).authors, candidate.workflow)
     pack = attempt(gates, "pack", lambda: _pack(candidate))
-    if pack is None or not signed(gates, candidate.folder, candidate.name, public_key):
+    if pack is None or not signed(gates, candidate.folder, candidate.name, trust("bundle")):
         return CheckedPack(candidate, tuple(gates))
     manifest, config = pack
     attempt(gates, "retriever", lambda: _bound(config, retriever))
-    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    evidence = proofs(gates, candidate.evidence, trust("evidence"), manifest.digest)
     gates.append(_knowledge(candidate, config, evidence))
     artifact = reference(candidate.folder, manifest)
     ref = PackRef(

@@ -19,14 +19,16 @@ from fleet_manifests import (
     dump,
     parse,
 )
+from fleet_manifests.authors import Trust
 from fleet_manifests.evidence import now as utc_now
 from release import layout, roles
 from release.edit import Edit
-from release.keys import BUILDER, Keys
+from release.keys import Keys
 from release.manifests import compose, partner, same_content
 from release.policy import Policy
 from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
 from release.repository import Repository
+from release.signers_trust import trust_of
 from release.state import State
 from release.status import ReleaseStatus, RoleStatus
 from release.updates import offer_updates
@@ -59,8 +61,8 @@ class Release:
         if self.repository.exists:
             if not self.repository.adopted:
                 raise RefusedError(
-                    "the fleet policy names other release managers or another threshold than the repository trusts; "
-                    "changing them is a key ceremony: put the policy back, or adopt it on purpose"
+                    "the fleet policy names other release managers, signers or another threshold than the repository "
+                    "trusts; changing them is a key ceremony: put the policy back, or adopt it on purpose"
                 )
             return False
         self.repository.create()
@@ -190,7 +192,7 @@ class Release:
         renew_reference: bool = False,
     ) -> FleetManifest:
         """Check, admit, and publish the channel's next manifest, unless it would say nothing new."""
-        public_key = self.keys[BUILDER].public_pem
+        public_key = trust_of(self.keys, self.policy)
         checked = [check_candidate(candidate, public_key) for candidate in candidates]
         name, moment = f"{channel}/manifest.json", self.now()
         with self.repository.edit(managers=managers) as edit:
@@ -238,7 +240,7 @@ class Release:
 
 
 def _check_pack(
-    pack: PackCandidate, public_key: bytes, channel: str, checked: Sequence[Checked], current: FleetManifest | None
+    pack: PackCandidate, public_key: Trust, channel: str, checked: Sequence[Checked], current: FleetManifest | None
 ) -> CheckedPack:
     """Check a pack against the build that it will be searched with."""
     if (found := partner(pack, checked, current)) is None:

@@ -22,6 +22,7 @@ from release import roles
 from release.edit import Edit
 from release.keys import Keys, distinct
 from release.policy import Policy
+from release.signers_trust import says_so
 from release.state import State
 from release.tree import Tree, locked
 
@@ -152,13 +153,15 @@ class Repository:
 
     @property
     def adopted(self) -> bool:
-        """Whether the published delegations are those of the policy."""
-        if any(name not in self.keys for name in roles.key_names(self.policy)):
+        """Whether the published delegations and signers are those of the policy."""
+        if not all(self.keys.knows(name) for name in roles.key_names(self.policy)):
             return False
-        return self.state().targets("targets").signed.delegations == roles.delegations(self.keys, self.policy)
+        published = self.state().targets("targets").signed
+        delegated = published.delegations == roles.delegations(self.keys, self.policy)
+        return delegated and says_so(published, self.keys, self.policy)
 
     def adopt(self) -> None:
-        """Make the policy's release managers and threshold the published ones: a ceremony of the targets keys.
+        """Make the policy's release managers, threshold and signers the published ones: a ceremony of the targets keys.
 
         Raises:
             RefusedError: two managers share a key, or the targets keys are not at hand.
@@ -167,7 +170,7 @@ class Repository:
         distinct(self.keys[name] for name in roles.key_names(self.policy))
         with self.edit(managers=self.policy.managers) as edit:
             edit.touch("stable")
-            edit.touch("targets")
+            edit.trust()
             edit.state.targets("targets").signed.delegations = roles.delegations(self.keys, self.policy)
 
     def _anchor(self) -> bytes:

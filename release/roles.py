@@ -4,7 +4,7 @@
     targets       -> candidates, canary (builder), stable (threshold of managers), sites (online)
     sites         -> hash bins (online), because a delegation holds named or succinct roles, not both
 
-`targets` itself signs one file, `trust/builder.pub`, and otherwise only delegates. Two key
+`targets` itself signs what says who may sign bundles (`release.signers_trust`), and otherwise only delegates. Two key
 sets answer two questions: managers say what may run, the online key says who gets what. A
 site installs only what both name (the split is Uptane's).
 """
@@ -21,7 +21,6 @@ from tuf.api.metadata import (
     Root,
     Snapshot,
     SuccinctRoles,
-    TargetFile,
     Targets,
     Timestamp,
 )
@@ -29,9 +28,9 @@ from tuf.api.metadata import (
 from fleet_manifests import RefusedError, UsageError
 from release.keys import BUILDER, ONLINE, ROOT_KEYS, TARGETS_KEYS, Keys, SigningKey, distinct, manager_key
 from release.policy import Policy
+from release.signers_trust import trust_targets
 
 CHANNELS = ("candidates", "canary", "stable")
-BUILDER_KEY_TARGET = "trust/builder.pub"
 BIN_BITS = 4
 """2^4 hash bins of sites."""
 BIN_PREFIX = "sites-bin"
@@ -66,11 +65,10 @@ def first_documents(keys: Keys, policy: Policy) -> dict[str, Snapshot | Timestam
     """
     distinct(keys[name] for name in key_names(policy))
     bins = site_bins(keys)
-    builder = TargetFile.from_data(BUILDER_KEY_TARGET, keys[BUILDER].public_pem, ["sha256"])
     documents: dict[str, Snapshot | Timestamp | Targets] = {
         "timestamp": Timestamp(),
         "snapshot": Snapshot(meta={}),
-        "targets": Targets(targets={BUILDER_KEY_TARGET: builder}, delegations=delegations(keys, policy)),
+        "targets": Targets(targets=trust_targets(keys, policy), delegations=delegations(keys, policy)),
         "sites": Targets(delegations=Delegations(_by_id([keys[ONLINE]]), succinct_roles=bins)),
     }
     return documents | {name: Targets() for name in (*CHANNELS, *bins.get_roles())}

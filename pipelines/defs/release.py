@@ -12,7 +12,7 @@ from pipelines.project.load import Project
 from pipelines.steps import builds as build_steps
 from pipelines.steps import cards
 from pipelines.steps import release as steps
-from pipelines.steps.configs import builder_key
+from pipelines.steps.configs import author_of
 
 
 class Approval(dg.Config):
@@ -45,10 +45,11 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """The signature holds for these files and this name, checked as a site checks it."""
         from fleet_manifests.signature import verify_bundle
 
-        name = bundle_name(*build_of(context))
+        workflow, profile = build_of(context)
+        name = bundle_name(workflow, profile)
         entry = project.store.latest("bundle", name)
-        public = builder_key(project).public_pem
-        verify_bundle(entry.path / name, entry.path / "model.sig", public, name=name)
+        allowed = author_of(project).trust.authors(workflow, "bundle")
+        verify_bundle(entry.path / name, entry.path / "model.sig", allowed, name=name)
         return dg.AssetCheckResult(passed=True, metadata={"name": name})
 
     @dg.asset(

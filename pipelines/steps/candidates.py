@@ -77,9 +77,9 @@ class Sorted:
 def sort(project: Project, release: Release, workflows: Sequence[str], wanted: set[Verdict]) -> Sorted:
     """Verify every candidate and pack from its bytes. What fails under emulation is wanted nowhere."""
     from release import check_candidate, check_pack
-    from release.keys import BUILDER
+    from release.signers_trust import trust_of
 
-    key = release.keys[BUILDER].public_pem
+    key = trust_of(release.keys, release.policy)
     checked = [check_candidate(one, key) for one in candidates(project, workflows)]
     emulated = {
         one.candidate.name: report

@@ -13,7 +13,7 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
 from pipelines.steps.card_page import Row, page
-from pipelines.steps.configs import builder_key, resolved_profile
+from pipelines.steps.configs import author_of, resolved_profile
 from pipelines.steps.outcomes import measured_pack
 from pipelines.steps.packs import site_classes
 from pipelines.steps.release import release_of, workflow_entry
@@ -124,7 +124,7 @@ def _known(project: Project, before: FleetManifest | None) -> dict[str, Standing
 
     if before is None:
         return {}
-    published, found = Published(project.public, builder_key(project).public_pem), {}
+    published, found = Published(project.public, author_of(project).trust), {}
     for build in (build for workflow in before.workflows.values() for build in workflow.builds.values()):
         name, digest = build.bundle.name, build.bundle.digest
         try:

@@ -28,7 +28,7 @@ from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
 from pipelines.steps import predecessors, retrievers
-from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, builder_key, resolved_profile, retrieval_policy
+from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, author_of, resolved_profile, retrieval_policy
 from pipelines.steps.judges import VALIDATION
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
@@ -275,4 +275,4 @@ def write_report(project: Project, report: Evidence, out: Path) -> None:
     from release.attest import attest
 
     (out / REPORT).write_bytes(dump(report))
-    (out / ENVELOPE).write_bytes(attest(report, builder_key(project)))
+    (out / ENVELOPE).write_bytes(attest(report, author_of(project)))

@@ -26,7 +26,7 @@ from pipelines.project.load import Project
 from pipelines.project.spec import SiteSpec
 from pipelines.steps.candidates import sort
 from pipelines.steps.cases import offered_cases, why_not
-from pipelines.steps.configs import keys_of
+from pipelines.steps.configs import keys_of, signing_policy
 from pipelines.steps.packs import identity_name
 from training.compute import usable_cores
 
@@ -95,6 +95,7 @@ def policy_of(project: Project) -> Policy:
             candidates=channels.candidates.expires_days,
         ),
         max_offline_hours=fleet.max_offline_hours,
+        **signing_policy(project),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fleet_manifests.assignment import Assignment
+from fleet_manifests.authors import BUILDER_KEY, BY_KEY, SIGNERS, TRUSTED_ROOT, SignerPolicy, Trust
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.wire import parse
 from runtimes.sync.active import Active
@@ -15,8 +16,6 @@ from runtimes.sync.plan import check_assignment, check_manifest
 from runtimes.sync.site import METADATA, Enrolment, load_root
 from runtimes.sync.sources import Source
 from runtimes.sync.trust import SignedDocuments
-
-BUILDER_KEY = "trust/builder.pub"
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,21 @@ def signed_documents(state: Path, enrolment: Enrolment, source: Source, now: dat
     """
     root = load_root(state, enrolment)
     return SignedDocuments(state / METADATA, source, root=root, now=now)
+
+
+def signers(documents: SignedDocuments) -> Trust:
+    """Whose signature counts, as the role `targets` says.
+
+    Raises:
+        RefusedError: there is no key of the builder.
+        IntegrityError: the policy is none, or names identities without a trusted root.
+    """
+    policy = documents.optional(SIGNERS)
+    return Trust(
+        builder=documents.document(BUILDER_KEY)[0],
+        policy=BY_KEY if policy is None else parse(SignerPolicy, policy, where=SIGNERS),
+        trusted_root=documents.optional(TRUSTED_ROOT),
+    )
 
 
 def accept(

@@ -16,7 +16,7 @@ from fleet_manifests.profile import HostFacts
 from fleet_manifests.program import version
 from fleet_manifests.wire import dump
 from runtimes.sync import stage
-from runtimes.sync.accept import BUILDER_KEY, accept, signed_documents
+from runtimes.sync.accept import accept, signed_documents, signers
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.fetch import Fetch
@@ -203,7 +203,7 @@ class _Sync:
 
     def _install(self, plan: Plan, documents: SignedDocuments, running: Active | None) -> Active:
         """Fetch, stage and activate a plan."""
-        key, _ = documents.document(BUILDER_KEY)
+        trust = signers(documents)
         refs = {name: chosen.build.bundle for name, chosen in plan.chosen.items()}
         layouts = {name: self._fetch.bundle(name, ref.manifest) for name, ref in refs.items()}
         pack_refs = {name: chosen.pack for name, chosen in plan.chosen.items() if chosen.pack is not None}
@@ -227,7 +227,7 @@ class _Sync:
             self._signed(bundles),
             self._signed(packs),
             self.blobs,
-            key=key,
+            trust=trust,
             pack_key=pack_key(self._state),
             profile=plan.profile,
             smoke=self._agent.smoke,

@@ -78,6 +78,12 @@ class SignedDocuments:
                 write_file(self._cache / digest, raw)
             return raw, f"sha256:{digest}"
 
+    def optional(self, name: str) -> bytes | None:
+        """A signed document that need not be published; None where it is not."""
+        with trusting(self._source.address):
+            published = self._updater.get_targetinfo(name) is not None
+        return self.document(name)[0] if published else None
+
     def forget_unused(self) -> None:
         """Drop cached documents that this sync did not ask for."""
         for path in self._cache.iterdir():

@@ -191,7 +191,7 @@ class Plant:
         _json(out / "data_card.json", {"rows": n})
 
     def _bundle(self, project: Project, corpus: Path, revision: str, out: Path) -> None:
-        from pipelines.steps.configs import builder_key, resolved_profile
+        from pipelines.steps.configs import author_of, resolved_profile
         from release import assemble, sign_bundle
 
         card = corpus / "data_card.json"
@@ -199,7 +199,7 @@ class Plant:
         config = self._config(isa, digest_of(card.read_bytes()), revision)
         files = {name: self.tiny / name for name in ("model.onnx", "tokenizer.json")}
         assemble({**files, "data_card.json": card}, config, out)
-        sign_bundle(out, builder_key(project))
+        sign_bundle(out, author_of(project))
 
 
 def _answers(folder: Path, cases: MeasurementCases, profile: HardwareProfile) -> bytes:
