@@ -104,7 +104,7 @@ def collect(repository: Repository, keep: Keep = Keep(), *, dry_run: bool) -> Co
 
 
 def named_in(folders: Iterable[Path]) -> Keep:
-    """All that the files below some folders name: pending releases, and what sites report (`lading-site status --json`).
+    """All that the files below some folders name: pending releases, what sites report (`lading-site status --json`).
 
     A file counts for every digest in it, and for the manifest of its `channel` and `manifest_version`.
 

@@ -82,7 +82,7 @@ def referrer(artifact: BundleRef, blob: Descriptor) -> tuple[bytes, IndexEntry]:
         media_type=MANIFEST_TYPE,
         digest=digest_of(raw),
         size=len(raw),
-        annotations={REF_NAME: f"{artifact.name}.{_short(artifact.digest)}.{_short(blob.digest)}"},
+        annotations={REF_NAME: f"{_short(artifact.digest)}.{_short(blob.digest)}"},
         artifact_type=blob.media_type,
     )
     return raw, entry
@@ -93,9 +93,7 @@ def referrers(artifact: BundleRef, attached: Iterable[IndexEntry]) -> tuple[byte
     listed = [entry.model_copy(update={"annotations": {}}) for entry in attached]
     raw = dump(Index().merged(listed))
     name = referrers_name(artifact.digest)
-    return raw, IndexEntry(
-        media_type=INDEX_TYPE, digest=digest_of(raw), size=len(raw), annotations={REF_NAME: name}
-    )
+    return raw, IndexEntry(media_type=INDEX_TYPE, digest=digest_of(raw), size=len(raw), annotations={REF_NAME: name})
 
 
 def referrers_name(digest: str) -> str:

@@ -58,9 +58,7 @@ def first_root(keys: Keys) -> Root:
     return Root(keys=found, roles=roles, consistent_snapshot=True)
 
 
-def first_documents(
-    keys: Keys, policy: Policy, *, bits: int = BIN_BITS
-) -> dict[str, Snapshot | Timestamp | Targets]:
+def first_documents(keys: Keys, policy: Policy, *, bits: int = BIN_BITS) -> dict[str, Snapshot | Timestamp | Targets]:
     """Every other document of a fleet that has released nothing yet, unsigned.
 
     Args:

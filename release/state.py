@@ -105,7 +105,7 @@ class State:
         return raw
 
     def all_roles(self) -> list[str]:
-        """Every role of the release. A snapshot names the bins of a smaller fleet for ever; they are no roles any more."""
+        """Every role of the release. Bins of a smaller fleet, which a snapshot names for ever, are none any more."""
         named = (name.removesuffix(".json") for name in self.snapshot.signed.meta)
         there = [role for role in named if not roles.is_bin(role) or self.bins.is_delegated_role(role)]
         return ["root", "timestamp", "snapshot", *sorted(there)]

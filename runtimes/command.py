@@ -32,7 +32,9 @@ BlobsOption = Annotated[
 ]
 FloorOption = Annotated[
     Path | None,
-    typer.Option("--floor", help="Folder on another disk: no older release is taken, even after this disk is restored."),
+    typer.Option(
+        "--floor", help="Folder on another disk: no older release is taken, even after this disk is restored."
+    ),
 ]
 OnceOption = Annotated[
     str | None, typer.Option("--from", help="Another copy of the same tree, this once: a folder or a USB stick.")

@@ -160,7 +160,12 @@ def test_a_reader_in_between_ends_with_the_snapshot_that_it_began(
 
 
 def test_one_that_was_broken_off_leaves_a_whole_release_and_the_next_one_ends_it(
-    release: Release, aged: list[FleetManifest], public: Path, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    release: Release,
+    aged: list[FleetManifest],
+    public: Path,
+    client: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real, calls = Path.unlink, iter(range(1000))
 

@@ -105,7 +105,10 @@ def test_a_line_that_was_used_before_is_watched_too(loris: Callable[..., Loris])
                 super()._answer(line)
 
     server = Turning(HEAD, b"X-Slow: aaaaaaaaaaaaaaaaaaaaaaaa")
-    with contextlib.closing(server), contextlib.closing(HttpSource(server.address, slowest=10_000, grace=0.1)) as source:
+    with (
+        contextlib.closing(server),
+        contextlib.closing(HttpSource(server.address, slowest=10_000, grace=0.1)) as source,
+    ):
         with source.open("metadata/timestamp.json") as stream:
             assert b"".join(stream.chunks) == b"{}"
         with pytest.raises(UnreachableError, match="less than 10000 a second"), source.open("x") as stream:
@@ -118,7 +121,9 @@ def test_an_endless_head(loris: Callable[..., Loris]) -> None:
         read(HttpSource(server.address))
 
 
-def test_no_watcher_is_left_behind(loris: Callable[..., Loris], make_web: Callable[[Path], object], tmp_path: Path) -> None:
+def test_no_watcher_is_left_behind(
+    loris: Callable[..., Loris], make_web: Callable[[Path], object], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"x" * 100_000)
     with contextlib.closing(HttpSource(make_web(tmp_path).address, grace=0.01, slowest=1)) as source:  # type: ignore[attr-defined]
         for _ in range(20):
