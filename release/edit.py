@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, TargetFile
+from tuf.api.metadata import Metadata, MetaFile, TargetFile, Targets
 
 from fleet_manifests import Descriptor, RefusedError, dump, parse
 from release import layout, roles
@@ -83,6 +83,21 @@ class Edit:
         if self.state.targets(role).signed.targets.pop(name, None) is not None:
             self.touch(role)
 
+    def make_room(self, sites: int) -> None:
+        """Spread the sites over more hash bins, where there are too many for the bins that there are.
+
+        `sites` and its bins are signed by the online key, so that a fleet grows without a ceremony. How many sites
+        there are is estimated from one bin; only a change to a quarter of what a bin holds is worth it.
+
+        Args:
+            sites: how many there will be at least.
+        """
+        bins = self.state.bins
+        there = len(self.state.targets(next(bins.get_roles())).signed.targets) * bins.number_of_bins
+        bits = roles.bin_bits(max(sites, there))
+        if bits > bins.bit_length + 1:
+            self._spread(bits)
+
     def touch(self, role: str) -> None:
         """Sign a role anew, changed or not."""
         self.state.get(role)
@@ -112,6 +127,22 @@ class Edit:
         self._tree.settle()
         self._tree.write("metadata/timestamp.json", raw, shared=True)
         return timestamp.version
+
+    def _spread(self, bits: int) -> None:
+        """Delegate to 2^bits hash bins. A bin begins above every version that was ever published under its name."""
+        state, first = self.state, self.state.timestamp.signed.version
+        before = list(state.bins.get_roles())
+        found = {name: info for role in before for name, info in state.targets(role).signed.targets.items()}
+        self._changed = [role for role in self._changed if role not in before]
+        for role in before:
+            del state.roles[role]
+        state.targets("sites").signed.delegations = roles.site_delegations(self._repository.keys, bits)
+        for role in state.bins.get_roles():
+            state.roles[role] = Metadata(Targets(version=first))
+        for name, info in found.items():
+            state.targets(state.owner(name)).signed.targets[name] = info
+        for role in ("sites", *state.bins.get_roles()):
+            self.touch(role)
 
     def _seal(self, role: str) -> bytes:
         """Bump, date and sign one document, and verify the bytes that will be stored."""
@@ -149,5 +180,7 @@ class Edit:
     def _write_index(self) -> None:
         """Bring `index.json` up to date."""
         path = self._repository.public / layout.INDEX_FILE
+        if not self._entries and path.exists():
+            return
         current = parse(layout.Index, path.read_bytes(), where=str(path)) if path.exists() else layout.Index()
         self._tree.write(layout.INDEX_FILE, dump(current.merged(self._entries)), shared=True)

@@ -139,6 +139,7 @@ class Release:
         with self.repository.edit() as edit:
             for site in sorted(remove):
                 edit.remove(f"sites/{site}.json")
+            edit.make_room(len(assignments))
             return tuple(self._assign(edit, assignment) for assignment in assignments)
 
     def refresh(self, *named: str) -> None:
@@ -262,8 +263,8 @@ def _store(edit: Edit, checked: Checked | CheckedPack) -> None:
         edit.blob(path, blob)
     edit.blob(layout.EMPTY, layout.EMPTY_BLOB)
     edit.offer(layout.artifact_entry(ref))
-    for attached in (ref.signature, *evidence):
-        raw, listed = layout.referrer(ref, attached)
+    referrers = [layout.referrer(ref, attached) for attached in (ref.signature, *evidence)]
+    for raw, listed in (*referrers, layout.referrers(ref, [listed for _, listed in referrers])):
         edit.blob(raw, listed)
         edit.offer(listed)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, MetaFile
 
 from fleet_manifests import IntegrityError, StorageError, UsageError
 from fleet_manifests.evidence import now as utc_now
@@ -27,6 +27,8 @@ from release.state import State
 from release.tree import Tree, locked
 
 FLOOR_FILE = "last-release"
+BINS_FILE = "site-bins"
+"""How many hash bins the sites had, each as a power of two, the present one last."""
 
 
 class Repository:
@@ -69,10 +71,13 @@ class Repository:
             self.keys.ensure(roles.key_names(self.policy))
             if not self.keys.roots():
                 self.keys.store("1.root.json", self._first_root(), replace=False)
-            state = State(self.public, self._anchor())
-            for role, document in roles.first_documents(self.keys, self.policy).items():
+            state, sizes = State(self.public, self._anchor()), self._bin_sizes()
+            for role, document in roles.first_documents(self.keys, self.policy, bits=sizes[-1]).items():
                 document.version = self.floor
                 state.roles[role] = Metadata(document)
+            # no client takes a snapshot that leaves out a role which an earlier one named
+            gone = set(roles.bin_names(sizes[:-1])) - set(state.roles)
+            state.snapshot.signed.meta |= {f"{role}.json": MetaFile(self.floor) for role in sorted(gone)}
             with self._publication(state, self.policy.managers) as edit:
                 edit.begin()
 
@@ -129,7 +134,10 @@ class Repository:
         root = state.root
         try:
             tree.settle()
-            self.keys.store(f"{root.signed.version}.root.json", root.to_bytes(), replace=False)
+            if self.keys.read(newest := f"{root.signed.version}.root.json") is None:
+                self.keys.store(newest, root.to_bytes(), replace=False)
+            if (sizes := self._bin_sizes())[-1] != (bits := state.bins.bit_length):
+                self.keys.store(BINS_FILE, " ".join(map(str, (*sizes, bits))).encode(), replace=True)
             self.keys.store(FLOOR_FILE, str(released).encode(), replace=True)
         except StorageError as exc:
             raise StorageError(f"release {released} is published, but could not be noted: {exc}") from exc
@@ -182,6 +190,10 @@ class Repository:
                 "point to those, or remove the tree and create it anew"
             )
         return known[max(known)]
+
+    def _bin_sizes(self) -> list[int]:
+        """How many hash bins the sites had, each as a power of two, the present one last."""
+        return [int(bits) for bits in (self.keys.read(BINS_FILE) or b"").split()] or [roles.BIN_BITS]
 
     def _first_root(self) -> bytes:
         """The first root of trust, signed by its own keys."""

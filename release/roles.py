@@ -11,7 +11,7 @@ site installs only what both name (the split is Uptane's).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tuf.api.metadata import (
     DelegatedRole,
@@ -32,7 +32,7 @@ from release.signers_trust import trust_targets
 
 CHANNELS = ("candidates", "canary", "stable")
 BIN_BITS = 4
-"""2^4 hash bins of sites."""
+"""2^4 hash bins of sites at first."""
 BIN_PREFIX = "sites-bin"
 OFFLINE_THRESHOLD = 2
 
@@ -57,19 +57,24 @@ def first_root(keys: Keys) -> Root:
     return Root(keys=found, roles=roles, consistent_snapshot=True)
 
 
-def first_documents(keys: Keys, policy: Policy) -> dict[str, Snapshot | Timestamp | Targets]:
+def first_documents(keys: Keys, policy: Policy, *, bits: int = BIN_BITS) -> dict[str, Snapshot | Timestamp | Targets]:
     """Every other document of a fleet that has released nothing yet, unsigned.
+
+    Args:
+        keys: the key store.
+        policy: who may sign what.
+        bits: 2^bits hash bins of sites.
 
     Raises:
         RefusedError: two roles or people share a key.
     """
     distinct(keys[name] for name in key_names(policy))
-    bins = site_bins(keys)
+    bins = site_bins(keys, bits)
     documents: dict[str, Snapshot | Timestamp | Targets] = {
         "timestamp": Timestamp(),
         "snapshot": Snapshot(meta={}),
         "targets": Targets(targets=trust_targets(keys, policy), delegations=delegations(keys, policy)),
-        "sites": Targets(delegations=Delegations(_by_id([keys[ONLINE]]), succinct_roles=bins)),
+        "sites": Targets(delegations=site_delegations(keys, bits)),
     }
     return documents | {name: Targets() for name in (*CHANNELS, *bins.get_roles())}
 
@@ -90,9 +95,27 @@ def delegations(keys: Keys, policy: Policy) -> Delegations:
     return Delegations(_by_id([key for owners, _ in holders.values() for key in owners]), roles)
 
 
-def site_bins(keys: Keys) -> SuccinctRoles:
+def site_delegations(keys: Keys, bits: int) -> Delegations:
+    """Whom `sites` trusts: the hash bins."""
+    return Delegations(_by_id([keys[ONLINE]]), succinct_roles=site_bins(keys, bits))
+
+
+def site_bins(keys: Keys, bits: int) -> SuccinctRoles:
     """The hash bins that assignments are spread over."""
-    return SuccinctRoles(_ids([keys[ONLINE]]), 1, BIN_BITS, BIN_PREFIX)
+    return SuccinctRoles(_ids([keys[ONLINE]]), 1, bits, BIN_PREFIX)
+
+
+def bin_bits(sites: int) -> int:
+    """How many hash bins a fleet needs, as a power of two: about as many as a bin then holds sites.
+
+    A site that learns of a change reads the snapshot, which names every bin, and one bin: their sum is least there.
+    """
+    return max(BIN_BITS, ((max(sites, 1) - 1).bit_length() + 1) // 2)
+
+
+def bin_names(sizes: Iterable[int]) -> list[str]:
+    """The hash bins of a fleet that once had 2^n of them, for each n."""
+    return sorted({name for bits in sizes for name in SuccinctRoles([], 1, bits, BIN_PREFIX).get_roles()})
 
 
 def is_bin(role: str) -> bool:

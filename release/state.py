@@ -105,8 +105,10 @@ class State:
         return raw
 
     def all_roles(self) -> list[str]:
-        """Every role of the release."""
-        return ["root", "timestamp", "snapshot", *sorted(name[:-5] for name in self.snapshot.signed.meta)]
+        """Every role of the release. Bins of a smaller fleet, which a snapshot names for ever, are none any more."""
+        named = (name.removesuffix(".json") for name in self.snapshot.signed.meta)
+        there = [role for role in named if not roles.is_bin(role) or self.bins.is_delegated_role(role)]
+        return ["root", "timestamp", "snapshot", *sorted(there)]
 
     def get(self, role: str) -> Metadata[Any]:
         """The metadata of any role."""

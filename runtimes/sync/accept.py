@@ -77,7 +77,7 @@ def accept(
         IntegrityError: a document is for somebody else, has expired, or is older than one accepted before.
         RefusedError: it is not published.
     """
-    floor = load_floor(state, running)
+    floor = load_floor(state, running, enrolment.floor_file)
     name = f"sites/{enrolment.site}.json"
     raw, _ = documents.document(name)
     assignment = parse(Assignment, raw, where=name)
@@ -89,5 +89,5 @@ def accept(
     manifest = parse(FleetManifest, raw, where=name)
     check_manifest(manifest, wanted, now)
     floor.check_manifest(manifest, digest)
-    save_floor(state, floor.raised(now, assignment, manifest, digest))
+    save_floor(state, floor.raised(now, assignment, manifest, digest), enrolment.floor_file)
     return Accepted(assignment, manifest, digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,7 +85,7 @@ def sync(
         state: the state folder of an enrolled site.
         progress: told how far it is.
         now: the present moment; None asks the system.
-        source: another copy of the same tree for this once (a USB stick), with the same checks.
+        source: another copy of the same tree for this once (a USB stick), with the same checks; nothing else is asked.
         agent: the machine and program; None takes this one.
 
     Raises:
@@ -99,8 +99,13 @@ def sync(
     begun = time.monotonic()
     moment = now or datetime.now(UTC)
     with storing(state), only_one(state / LOCK_FILE):
-        with contextlib.closing(open_source(normal_address(source or enrolment.source))) as opened:
-            run = _Sync(state, enrolment, opened, moment, agent or Agent(), progress or (lambda part, what: None))
+        with contextlib.ExitStack() as closing:
+            opened = closing.enter_context(contextlib.closing(open_source(normal_address(source or enrolment.source))))
+            mirrors: list[Source] = []
+            if enrolment.blobs is not None and source is None:
+                mirrors.append(closing.enter_context(contextlib.closing(open_source(enrolment.blobs))))
+            told = progress or (lambda part, what: None)
+            run = _Sync(state, enrolment, opened, mirrors, moment, agent or Agent(), told)
             try:
                 with storing(state):
                     changed, active = run.run()
@@ -117,12 +122,19 @@ class _Sync:
     """The steps of one sync, in order. Whatever a step raises, the running version stays."""
 
     def __init__(
-        self, state: Path, enrolment: Enrolment, source: Source, now: datetime, agent: Agent, progress: Progress
+        self,
+        state: Path,
+        enrolment: Enrolment,
+        source: Source,
+        mirrors: Sequence[Source],
+        now: datetime,
+        agent: Agent,
+        progress: Progress,
     ) -> None:
         self._state, self._enrolment, self._source = state, enrolment, source
         self._now, self._agent, self._progress = now, agent, progress
         self._documents: SignedDocuments | None = None
-        self.blobs = Blobs(state / BLOBS, pause=agent.pause)
+        self.blobs = Blobs(state / BLOBS, mirrors=mirrors, pause=agent.pause)
         self._fetch = Fetch(self.blobs, source)
         self.shortcuts = self._fetch.shortcuts
 
@@ -135,7 +147,7 @@ class _Sync:
         """All of it: whether the version changed, and the version."""
         stage.clear_staging(self._state)
         running = self._running()
-        load_floor(self._state, running).check_clock(self._now)
+        load_floor(self._state, running, self._enrolment.floor_file).check_clock(self._now)
         self._progress(0.0, "refreshing signed metadata")
         documents = self._refresh()
         found = accept(self._state, self._enrolment, documents, now=self._now, running=running)
@@ -163,7 +175,7 @@ class _Sync:
             seconds=round(time.monotonic() - begun, 3),
             fetched_bytes=self.fetched_bytes,
             rebuilt=self.shortcuts.rebuilt,
-            fallbacks=tuple(self.shortcuts.fallbacks[:MOST_FALLBACKS]),
+            fallbacks=tuple([*self.blobs.passed_over, *self.shortcuts.fallbacks][:MOST_FALLBACKS]),
         )
         write_file(self._state / LAST_SYNC_FILE, dump(last))
 

@@ -2,6 +2,9 @@
 
 TUF keeps its own versions in the metadata cache. The floor is ours: it holds when that cache
 is lost, covers the documents that TUF only transports, and covers the clock, which TUF believes.
+
+A site whose disk may be restored from an image keeps a second copy elsewhere: an image brings back the floor that lies
+on it too.
 """
 
 from __future__ import annotations
@@ -86,6 +89,15 @@ class Floor(Wire):
                 "publish the change under a new version"
             )
 
+    def joined(self, other: Floor) -> Floor:
+        """The higher of two floors in each number; of two manifests of one version, the other's."""
+        manifests = dict(self.manifests)
+        for channel, accepted in other.manifests.items():
+            if channel not in manifests or accepted.version >= manifests[channel].version:
+                manifests[channel] = accepted
+        seen = max((moment for moment in (self.seen, other.seen) if moment is not None), default=None)
+        return Floor(seen=seen, assignment=max(self.assignment, other.assignment), manifests=manifests)
+
     def raised(self, now: datetime, assignment: Assignment, manifest: FleetManifest, digest: str) -> Floor:
         """The floor after these documents were accepted."""
         accepted = {manifest.channel: ManifestFloor(version=manifest.version, digest=digest)}
@@ -96,21 +108,49 @@ class Floor(Wire):
         )
 
 
-def load_floor(state: Path, active: Active | None) -> Floor:
-    """The floor of a site; where its file was lost, what the active version proves.
+def begin_floor(outside: Path) -> None:
+    """Begin a second copy; one that is there already stays.
 
     Raises:
-        IntegrityError: the file is damaged.
+        OSError: it cannot be written.
+    """
+    outside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not outside.exists():
+        write_file(outside, dump(Floor()))
+
+
+def load_floor(state: Path, active: Active | None, outside: Path | None = None) -> Floor:
+    """The floor of a site; where its file was lost, what the active version proves.
+
+    Args:
+        state: the site's state folder.
+        active: the sound version that runs.
+        outside: the second copy, where the site has one; the higher of each number counts.
+
+    Raises:
+        IntegrityError: a file is damaged, or the second copy is gone.
     """
     path = state / FLOOR_FILE
+    floor = Floor()
     if path.exists():
-        return parse(Floor, path.read_bytes(), where=f"{path} (remove it to fall back on the active version)")
-    if active is None:
-        return Floor()
-    accepted = ManifestFloor(version=active.manifest_version, digest=active.manifest_digest)
-    return Floor(seen=active.seen, assignment=active.assignment_version, manifests={active.channel: accepted})
+        floor = parse(Floor, path.read_bytes(), where=f"{path} (remove it to fall back on the active version)")
+    elif active is not None:
+        accepted = ManifestFloor(version=active.manifest_version, digest=active.manifest_digest)
+        floor = Floor(seen=active.seen, assignment=active.assignment_version, manifests={active.channel: accepted})
+    if outside is None:
+        return floor
+    try:
+        raw = outside.read_bytes()
+    except OSError as exc:
+        raise IntegrityError(
+            f"{outside}: the floor that this site keeps outside its state folder was expected: {exc.strerror}; mount "
+            "its disk, or enrol in a new folder"
+        ) from exc
+    return floor.joined(parse(Floor, raw, where=str(outside)))
 
 
-def save_floor(state: Path, floor: Floor) -> None:
-    """Write the floor durably."""
+def save_floor(state: Path, floor: Floor, outside: Path | None = None) -> None:
+    """Write the floor durably; the second copy first, so that it is never the lower one."""
+    if outside is not None:
+        write_file(outside, dump(floor))
     write_file(state / FLOOR_FILE, dump(floor))

@@ -34,7 +34,7 @@ class LastSync(Wire):
     rebuilt: int = 0
     """Blobs that were made of a delta or derived."""
     fallbacks: tuple[str, ...] = ()
-    """Why deltas and derivations that were tried did not do, the first few."""
+    """Why deltas, derivations and mirrors that were tried did not do, the first few."""
 
 
 class SiteStatus(Wire):
