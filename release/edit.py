@@ -7,7 +7,7 @@ and `timestamp.json` last, which is the moment of publication.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tuf.api.metadata import Metadata, MetaFile, TargetFile, Targets
 
 from fleet_manifests import Descriptor, RefusedError, dump, parse
 from release import layout, roles
+from release.signers import SigningKey
 from release.signers_trust import trust_documents
 from release.state import State
 from release.tree import Tree
@@ -37,6 +38,7 @@ class Edit:
         self._managers = managers
         self._changed: list[str] = []
         self._entries: list[layout.IndexEntry] = []
+        self._cosigners: dict[str, list[SigningKey]] = {}
         self._renew = False
 
     def begin(self) -> None:
@@ -49,7 +51,11 @@ class Edit:
 
     def trust(self) -> None:
         """Publish what the policy says of signers, in place of what is published; role `targets` signs it."""
-        keys, policy, listed = self._repository.keys, self._repository.policy, self.state.targets("targets").signed.targets
+        keys, policy, listed = (
+            self._repository.keys,
+            self._repository.policy,
+            self.state.targets("targets").signed.targets,
+        )
         for name in [name for name in listed if name.startswith("trust/")]:
             del listed[name]
         for name, raw in trust_documents(keys, policy).items():
@@ -105,26 +111,36 @@ class Edit:
         if role not in self._changed and role not in ("snapshot", "timestamp"):
             self._changed.append(role)
 
+    def cosign(self, role: str, keys: Iterable[SigningKey]) -> None:
+        """Let further keys sign a role, so that it holds under the keys before and after a change of keys."""
+        self._cosigners.setdefault(role, []).extend(keys)
+
     def commit(self) -> int | None:
         """Sign, verify and store what changed; returns the number of the release, or None where nothing did."""
         if not self._changed and not self._renew:
             return None
         state = self.state
         self._require_current()
+        self._require_held()
         if any(roles.is_bin(role) for role in self._changed):
             self._renew_sites()
-        snapshot, timestamp = state.snapshot.signed, state.timestamp.signed
+        snapshot, timestamp, root = state.snapshot.signed, state.timestamp.signed, None
         for role in sorted(self._changed, key=lambda name: name not in TOP_LEVEL):
             raw, version = self._seal(role), state.get(role).signed.version
+            if role == "root":
+                root = f"metadata/{version}.root.json", raw
+                continue
             self._tree.write(f"metadata/{version}.{role}.json", raw)
-            if role != "root":
-                snapshot.meta[f"{role}.json"] = MetaFile.from_data(version, raw, ["sha256"])
+            snapshot.meta[f"{role}.json"] = MetaFile.from_data(version, raw, ["sha256"])
         raw = self._seal("snapshot")
         self._tree.write(f"metadata/{snapshot.version}.snapshot.json", raw)
         timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, raw, ["sha256"])
         raw = self._seal("timestamp")
         self._write_index()
         self._tree.settle()
+        if root is not None:  # clients look for it by its number, whatever the timestamp says
+            self._tree.write(*root)
+            self._tree.settle()
         self._tree.write("metadata/timestamp.json", raw, shared=True)
         return timestamp.version
 
@@ -154,14 +170,18 @@ class Edit:
         document.signed.expires = repository.now() + repository.policy.lifetime(role)
         document.signatures.clear()
         try:
-            for key in roles.signers_of(role, repository.keys, self._managers):
+            signers = roles.signers_of(role, repository.keys, self._managers)
+            for key in (*signers, *self._cosigners.get(role, ())):
                 document.sign(key.signer, append=True)
             raw = document.to_bytes()
             written = Metadata[Any].from_bytes(raw)
             for judge in judges:
                 judge.verify_delegate(role, written.signed_bytes, written.signatures)
         except (RepositoryError, ValueError) as exc:
-            raise RefusedError(f"role {role} cannot be published: {exc}; check the keys and who approved") from exc
+            raise RefusedError(
+                f"role {role} cannot be published: {exc}; check the keys and who approved, and end a "
+                "key ceremony that was broken off"
+            ) from exc
         return raw
 
     def _require_current(self) -> None:
@@ -170,6 +190,17 @@ class Edit:
         for role in sorted({"root", "targets"} - set(self._changed)):
             if (document := self.state.get(role)).signed.is_expired(moment):
                 raise RefusedError(f"role {role} expired on {document.signed.expires:%Y-%m-%d}; renew it first")
+
+    def _require_held(self) -> None:
+        """Refuse other keys for a role that stays as it is, where too few of them signed it."""
+        below = {"root": ["targets"], "targets": [*roles.CHANNELS, "sites"]}
+        for above in [role for role in below if role in self._changed]:
+            for role in sorted(set(below[above]) - set(self._changed)):
+                if not self.state.holds(role):
+                    raise RefusedError(
+                        f"role {role} would hold no longer: too few of those who may sign it from now on did; it has "
+                        "to be signed anew in the same ceremony"
+                    )
 
     def _renew_sites(self) -> None:
         """Renew what delegates to the bins, where it is due: the same key signs both."""

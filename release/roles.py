@@ -39,8 +39,12 @@ OFFLINE_THRESHOLD = 2
 
 def key_names(policy: Policy) -> list[str]:
     """Every key that a fleet with this policy needs."""
-    managers = [manager_key(name) for name in policy.managers]
-    return [*ROOT_KEYS, *TARGETS_KEYS, BUILDER, ONLINE, *managers]
+    return [*ROOT_KEYS, *TARGETS_KEYS, *everyday_names(policy)]
+
+
+def everyday_names(policy: Policy) -> list[str]:
+    """The keys that releases are made with; root and targets keys are for ceremonies."""
+    return [BUILDER, ONLINE, *(manager_key(name) for name in policy.managers)]
 
 
 def first_root(keys: Keys) -> Root:

@@ -72,6 +72,12 @@ class State:
             return self.root
         return self.targets("sites" if roles.is_bin(role) else "targets")
 
+    def holds(self, role: str) -> bool:
+        """Whether enough of those who may sign a role have signed it as it is."""
+        document = self.get(role)
+        signed = document.signed_bytes, document.signatures
+        return self.delegator(role).signed.get_verification_result(role, *signed).verified
+
     @property
     def bins(self) -> SuccinctRoles:
         """The hash bins of the sites."""

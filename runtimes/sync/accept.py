@@ -82,12 +82,17 @@ def accept(
     raw, _ = documents.document(name)
     assignment = parse(Assignment, raw, where=name)
     check_assignment(assignment, site=enrolment.site, kind=enrolment.kind)
+    assigned_by = documents.authority("sites")
+    floor = floor.rekeyed("sites", assigned_by)
     floor.check_assignment(assignment)
     wanted = channel or assignment.channel
     name = f"{wanted}/manifest.json"
     raw, digest = documents.document(name)
     manifest = parse(FleetManifest, raw, where=name)
     check_manifest(manifest, wanted, now)
+    by = documents.authority(wanted)
+    floor = floor.rekeyed(wanted, by)
     floor.check_manifest(manifest, digest)
-    save_floor(state, floor.raised(now, assignment, manifest, digest), enrolment.floor_file)
+    floor = floor.raised(now, assignment, manifest, digest, assigned_by=assigned_by, by=by)
+    save_floor(state, floor, enrolment.floor_file)
     return Accepted(assignment, manifest, digest)

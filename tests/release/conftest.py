@@ -39,6 +39,7 @@ from fleet_manifests import (
     worst,
 )
 from release import Candidate, Keys, PackCandidate, Policy, Release, assemble, assemble_pack, attest, sign_bundle
+from tests.release.ceremonies import Fleet, Site
 
 VNNI = HostFacts(architecture="x86_64", features=("avx2", "avx512_vnni"), cpu_model="Test CPU", cores=4, memory_mb=8192)
 AVX2 = HostFacts(architecture="x86_64", features=("avx2",), cpu_model="Older CPU", cores=4, memory_mb=8192)
@@ -325,6 +326,27 @@ def release(tmp_path: Path, keys: Keys, policy: Policy, clock: Clock) -> Release
     """An initialised release."""
     made = Release(tmp_path / "project" / "public", keys, policy, now=clock)
     assert made.init()
+    return made
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, policy: Policy, clock: Clock) -> Fleet:
+    """A new fleet: keys made in a ceremony, the offline ones on three media."""
+    made = Fleet(tmp_path, policy, clock)
+    made.hold(made.ceremonies().init(reason="the beginning"))
+    return made
+
+
+@pytest.fixture
+def site(fleet: Fleet, builder: Builder, tmp_path: Path, clock: Clock) -> Site:
+    """A site of that fleet, on stable."""
+    builder.keys = fleet.keys
+    candidate, workflows = builder.candidate(), {"triage": builder.entry()}
+    fleet.release.promote("canary", [candidate], workflows)
+    fleet.release.promote("stable", [candidate], workflows, managers=["alice", "bob"])
+    fleet.release.assign([builder.assignment("s1"), builder.assignment("s2", channel="canary")])
+    made = Site(tmp_path / "site", fleet.public, clock).enroll()
+    assert made.sync().changed
     return made
 
 
