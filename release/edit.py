@@ -7,7 +7,7 @@ and `timestamp.json` last, which is the moment of publication.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, TargetFile
 
 from fleet_manifests import Descriptor, RefusedError, dump, parse
+from fleet_manifests.orders import ORDERS_TARGET
 from release import layout, roles
 from release.keys import BUILDER
 from release.state import State
@@ -37,6 +38,7 @@ class Edit:
         self._managers = managers
         self._changed: list[str] = []
         self._entries: list[layout.IndexEntry] = []
+        self._adopted: dict[str, bytes] = {}
         self._renew = False
 
     def begin(self) -> None:
@@ -48,6 +50,8 @@ class Edit:
         builder = self.state.targets("targets").signed.targets[roles.BUILDER_KEY_TARGET]
         raw = self._repository.keys[BUILDER].public_pem
         self._tree.write(f"targets/{builder.get_prefixed_paths()[0]}", raw)
+        orders = self.state.targets("sites").signed.targets[ORDERS_TARGET]
+        self._tree.write(f"targets/{orders.get_prefixed_paths()[0]}", roles.NO_ORDERS)
 
     def blob(self, source: Path | bytes, blob: Descriptor) -> None:
         """Publish a blob.
@@ -67,6 +71,34 @@ class Edit:
         info = TargetFile.from_data(name, raw, ["sha256"])
         self._tree.write(f"targets/{info.get_prefixed_paths()[0]}", raw)
         self.state.targets(role).signed.targets[name] = info
+        self.touch(role)
+
+    def adopt(self, role: str, raw: bytes, files: Mapping[str, bytes]) -> None:
+        """Publish a role's document that is signed already, in place of signing it here.
+
+        Args:
+            role: the role.
+            raw: its document: the version after the published one, signed by those it is delegated to.
+            files: the content of each target that is new in it, by name.
+
+        Raises:
+            RefusedError: too few signatures, another version, expired, or a file is not what the document names.
+        """
+        document, version = Metadata[Any].from_bytes(raw), self.state.get(role).signed.version
+        try:
+            self.state.delegator(role).signed.verify_delegate(role, document.signed_bytes, document.signatures)
+            for name, content in files.items():
+                document.signed.targets[name].verify_length_and_hashes(content)
+        except (RepositoryError, ValueError, KeyError) as exc:
+            raise RefusedError(f"role {role} cannot be published: {exc}; propose it anew") from exc
+        if document.signed.version != version + 1:
+            raise RefusedError(f"role {role}: version {document.signed.version} is signed, {version + 1} is the next")
+        if document.signed.is_expired(self._repository.now()):
+            raise RefusedError(f"role {role}: expired on {document.signed.expires:%Y-%m-%d}; propose it anew")
+        for name, content in files.items():
+            self._tree.write(f"targets/{document.signed.targets[name].get_prefixed_paths()[0]}", content)
+        self.state.roles[role] = document
+        self._adopted[role] = raw
         self.touch(role)
 
     def remove(self, name: str) -> None:
@@ -92,7 +124,8 @@ class Edit:
             self._renew_sites()
         snapshot, timestamp = state.snapshot.signed, state.timestamp.signed
         for role in sorted(self._changed, key=lambda name: name not in TOP_LEVEL):
-            raw, version = self._seal(role), state.get(role).signed.version
+            raw = self._adopted.get(role) or self._seal(role)
+            version = state.get(role).signed.version
             self._tree.write(f"metadata/{version}.{role}.json", raw)
             if role != "root":
                 snapshot.meta[f"{role}.json"] = MetaFile.from_data(version, raw, ["sha256"])

@@ -42,6 +42,10 @@ class Policy(_Config):
     expiry: Expiry = Expiry()
     max_offline_hours: Annotated[int, Field(ge=1)] = 24 * 30
     minimum_agent: str = "0.1.0"
+    evidence_days: Days = 90
+    """Days after which evidence no longer lets anything into `canary` or `stable`."""
+    licences: tuple[str, ...] = ()
+    """Licences (SPDX) that a base or corpus may have; empty: any that is stated."""
 
     @field_validator("managers")
     @classmethod

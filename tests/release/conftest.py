@@ -41,6 +41,7 @@ from fleet_manifests import (
 from release import Candidate, Keys, PackCandidate, Policy, Release, assemble, assemble_pack, attest, sign_bundle
 
 VNNI = HostFacts(architecture="x86_64", features=("avx2", "avx512_vnni"), cpu_model="Test CPU", cores=4, memory_mb=8192)
+CARD = b'{"licences":["CC-BY-4.0"],"rows":3}'
 AVX2 = HostFacts(architecture="x86_64", features=("avx2",), cpu_model="Older CPU", cores=4, memory_mb=8192)
 
 
@@ -64,6 +65,8 @@ class Builder:
         self.root = root
         self.keys = keys
         self.made = 0
+        self.taken = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+        """When evidence is measured."""
 
     def profile(self, name: str = "edge-x86-vnni", isa: IsaClass = IsaClass.AVX512_VNNI) -> HardwareProfile:
         kind = "central" if name.startswith("central") else "edge"
@@ -73,7 +76,7 @@ class Builder:
     def files(self, content: str = "weights") -> dict[str, Path]:
         folder = self.root / f"build-{content}"
         folder.mkdir(parents=True, exist_ok=True)
-        texts = {"model.onnx": content * 50, "tokenizer.json": '{"version":"1.0"}', "data_card.json": '{"rows":3}'}
+        texts = {"model.onnx": content * 50, "tokenizer.json": '{"version":"1.0"}', "data_card.json": CARD.decode()}
         for name, text in texts.items():
             (folder / name).write_text(text)
         return {name: folder / name for name in texts}
@@ -90,7 +93,7 @@ class Builder:
             labels=("late", "lost"),
             calibration=Calibration(defer_threshold=0.6),
             base=base,
-            data_card=digest_of(b'{"rows":3}'),
+            data_card=digest_of(CARD),
         )
 
     def bundle(
@@ -128,7 +131,7 @@ class Builder:
             "workflow": workflow,
             "profile": profile,
             "bundle": bundle,
-            "taken": datetime(2026, 5, 4, 12, tzinfo=UTC),
+            "taken": self.taken,
             "measurement": measurement,
             "machine": Machine(host=host, isa="avx512-vnni"),
             "metrics": (),
