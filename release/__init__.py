@@ -37,7 +37,8 @@ When something is wrong, one person stops it; what lets content run again needs 
     >>> release.interventions.revoke(digest, "trained on wrong labels", "alice")
     >>> release.interventions.rollback("stable", 3, "more deferrals than before", ["alice"])
 
-Every act is in the release log, which `release.desk.verify_log()` checks. What is published is static files that any TUF client can verify from `metadata/1.root.json`.
+Every act is in the release log, which `release.desk.verify_log()` checks. What is published is
+static files that any TUF client can verify from `metadata/1.root.json`.
 """
 
 from release.attest import attest, verify_evidence

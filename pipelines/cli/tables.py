@@ -34,11 +34,10 @@ def waiting(value: Waiting) -> RenderableType:
     """A pending version, and what is to be done."""
     many = "signature" if value.missing == 1 else "signatures"
     reason = f" ({value.reason})" if value.reason else ""
+    when, signed = f"{value.proposed:%Y-%m-%d %H:%M} UTC", ", ".join(value.signed) or "nobody"
     lines = [
-        f"{value.channel} version {value.version} waits: {value.action} proposed by {', '.join(value.by)} on "
-        f"{value.proposed:%Y-%m-%d %H:%M} UTC{reason}",
-        f"signed by {', '.join(value.signed) or 'nobody'}; {value.missing} {many} more needed, of "
-        f"{', '.join(value.waiting) or 'nobody'}",
+        f"{value.channel} version {value.version} waits: {value.action} by {', '.join(value.by)}, {when}{reason}",
+        f"signed by {signed}; {value.missing} {many} more needed, of {', '.join(value.waiting) or 'nobody'}",
         f"digest {value.digest}",
     ]
     if value.problem:

@@ -1,4 +1,4 @@
-"""What changes between two manifests of a channel, with what their files and evidence say: for terminal, script and page."""
+"""What changes between two manifests of a channel, with what their files and evidence say."""
 
 from __future__ import annotations
 
