@@ -12,6 +12,7 @@ from release import history, pending, roles
 from release.acts import Scene
 from release.keys import BUILDER, Keys
 from release.log import FOUND, LOG_FILE, PUBLISHED, ReleaseLog, check_published, published
+from release.orders import RESUME
 from release.policy import Policy
 from release.repository import Repository
 from release.rules import Rules
@@ -65,10 +66,12 @@ class Desk:
         return Rules(self.now(), self.policy.evidence_days, self.policy.licences, revoked)
 
     def record(self, manifest: FleetManifest, actor: str, action: str, reason: str = "") -> None:
-        """Write a publication down."""
+        """Write a publication down, and that a halt ended with it."""
         said = f"{action}: {reason}" if reason else action
         digest = digest_of(dump(manifest))
         self.log.append(actor, PUBLISHED, manifest.channel, manifest.version, digest, said, self.now())
+        if action == RESUME:
+            self.log.append(actor, RESUME, manifest.channel, manifest.version, digest, reason, self.now())
 
     def earlier(self, channel: str) -> list[FleetManifest]:
         """What a channel has had, by the log and as far as it is in the tree, newest first."""

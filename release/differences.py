@@ -15,8 +15,10 @@ from release.changes import Standing, changes, standings
 Section = Literal["channel", "workflow", "build", "knowledge", "revocation"]
 CHANNEL = ("max_offline_hours", "minimum_agent", "critical")
 """Fields of a manifest that are compared as they are."""
-BY_FILES = frozenset({"bundle", "verdict", "defer_threshold", "updates", "blob", "signature"})
-"""Fields of a build or pack that its files and evidence tell better."""
+WHICH = frozenset({"bundle", "blob", "signature"})
+"""Fields of a build or pack that say which one it is."""
+TOLD = frozenset({"verdict", "defer_threshold"})
+"""Fields that are told with what its files and evidence say, where these are others."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,13 @@ def _artifacts(
             yield Difference(section, change.name, kind, (*change.said, *([digest] if digest else [])))
             continue
         assert one is not None and other is not None  # neither new nor gone
-        fields = tuple(_differing(_plain(one), _plain(other)))
+        left = WHICH | TOLD if change.kind == "changed" else WHICH
+        fields = tuple(_differing(_plain(one, left), _plain(other, left)))
         if change.kind == "changed":
             moved = f"{_short(_digest(one))} then, {_short(_digest(other))} now"
             yield Difference(section, change.name, "changed", (*change.said, moved, *fields))
-        elif fields or len(change.said) > 1:
-            yield Difference(section, change.name, "changed", (*change.said, *fields))
+        elif fields:
+            yield Difference(section, change.name, "changed", ("the very same files", *fields))
 
 
 def _workflows(before: FleetManifest | None, after: FleetManifest) -> Iterator[Difference]:
@@ -125,9 +128,9 @@ def _digest(one: BuildEntry | PackRef) -> str:
     return one.blob.digest if isinstance(one, PackRef) else one.bundle.digest
 
 
-def _plain(one: BuildEntry | PackRef) -> dict[str, Any]:
+def _plain(one: BuildEntry | PackRef, left: frozenset[str]) -> dict[str, Any]:
     """What a manifest says of a build or pack beside what it is; evidence and reference by their digests."""
-    said = one.model_dump(mode="json", exclude=set(BY_FILES))
+    said = one.model_dump(mode="json", exclude=set(left))
     said["evidence"] = [_short(blob.digest) for blob in one.evidence]
     if isinstance(one, BuildEntry):
         said["reference"] = _short(one.reference.digest) if one.reference else None

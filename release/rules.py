@@ -30,7 +30,7 @@ class Rules:
     def fresh(self, reports: Iterable[Evidence]) -> Gate:
         """Whether the evidence is young enough."""
         told = []
-        for report in reports:
+        for report in sorted(reports, key=lambda one: one.kind):
             days = (self.now - report.taken).days
             if days > self.evidence_days:
                 told.append(f"{report.kind} was measured on {report.taken:%Y-%m-%d}, {days} days ago")

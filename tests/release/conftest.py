@@ -65,7 +65,7 @@ class Builder:
         self.root = root
         self.keys = keys
         self.made = 0
-        self.taken = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+        self.taken = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1, hours=1)
         """When evidence is measured."""
 
     def profile(self, name: str = "edge-x86-vnni", isa: IsaClass = IsaClass.AVX512_VNNI) -> HardwareProfile:

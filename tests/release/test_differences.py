@@ -58,7 +58,7 @@ def test_a_threshold_without_other_files(first: FleetManifest) -> None:
     build = first.workflows["triage"].builds["edge-x86-vnni"].model_copy(update={"defer_threshold": 0.9})
     entry = first.workflows["triage"].model_copy(update={"builds": {"edge-x86-vnni": build}})
     told = said(first, first.model_copy(update={"workflows": {"triage": entry}}))
-    assert told == {("build", BUNDLE, "changed"): "the very same files; defers below 0.600 then, 0.900 now"}
+    assert told == {("build", BUNDLE, "changed"): "the very same files; defer_threshold: 0.6 then, 0.9 now"}
 
 
 def test_what_holds_for_a_workflow(first: FleetManifest, release: Release, builder: Any) -> None:

@@ -89,7 +89,9 @@ def test_a_halt_of_stable_ends_with_two_signatures(release: Release, two: Any, c
     after = release.manifest("stable")
     assert before is not None and after is not None
     assert (after.version, after.workflows) == (before.version + 1, before.workflows)
-    assert release.desk.log.entries()[-1].reason == "resume: the labels were right"
+    published, resumed = release.desk.log.entries()[-2:]
+    assert (published.action, published.reason) == ("publish", "resume: the labels were right")
+    assert (resumed.action, resumed.actor, resumed.reason) == ("resume", "alice, bob", "the labels were right")
 
 
 def test_a_halt_of_canary_ends_with_the_builders_signature(release: Release, two: Any, client: Any) -> None:

@@ -72,7 +72,7 @@ def test_what_was_revoked_fails_with_the_reason() -> None:
 def test_all_points_that_fail_are_told_at_once(release: Release, builder: Any, clock: Any) -> None:
     stale = builder.candidate(verdict=Verdict.INCONCLUSIVE)
     clock.forward(days=100)
-    release.refresh("canary", "stable")
+    release.refresh("canary")
     strict = Release(
         release.repository.public,
         release.keys,
