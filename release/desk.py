@@ -60,7 +60,8 @@ class Desk:
 
     def rules(self) -> Rules:
         """What is asked of whatever enters any channel today."""
-        state, revoked = self.repository.state(), {}
+        state = self.repository.state()
+        revoked: dict[str, str] = {}
         for channel in roles.CHANNELS:
             revoked |= self.scene(channel, state).revoked
         return Rules(self.now(), self.policy.evidence_days, self.policy.licences, revoked)

@@ -146,7 +146,7 @@ def _described(one: BaseModel) -> dict[str, Any]:
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     """A nested document as dotted paths; a list of plain values is one value."""
     if isinstance(value, dict):
-        found = {}
+        found: dict[str, Any] = {}
         for key, inner in value.items():
             found |= _flat(inner, f"{path}.{key}" if path else str(key))
         return found

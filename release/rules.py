@@ -46,7 +46,7 @@ class Rules:
             base: what the model was made of; None: a classical model, which has none.
             card: the data card of the bundle; None: it has none.
         """
-        named = {} if base is None else {f"base {base.name}": (base.licence,)}
+        named: dict[str, tuple[str, ...]] = {} if base is None else {f"base {base.name}": (base.licence,)}
         try:
             found = None if card is None else parse(_Card, card, where="data card").licences
         except IntegrityError as exc:

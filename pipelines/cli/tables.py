@@ -62,7 +62,9 @@ def _changes(title: str, changes: Sequence[Told]) -> RenderableType:
 
 def orders(value: Orders) -> RenderableType:
     """What is halted and revoked."""
-    rows = [("halted", name, one.by, f"{one.since:%Y-%m-%d %H:%M}", one.reason) for name, one in value.halted.items()]
+    rows = [
+        ("halted", str(name), one.by, f"{one.since:%Y-%m-%d %H:%M}", one.reason) for name, one in value.halted.items()
+    ]
     rows += [
         ("revoked", _short(one.bundle), one.by, f"{one.since:%Y-%m-%d %H:%M}", one.reason) for one in value.revoked
     ]

@@ -13,7 +13,7 @@ from pipelines.steps.candidates import examine
 from pipelines.steps.release import release_of
 
 if TYPE_CHECKING:
-    from release import Release
+    from release import Checked, CheckedPack, Release
     from release.log import LogEntry
 
 
@@ -73,7 +73,8 @@ def offered(project: Project) -> list[Offered]:
         for channel, manifest in release.status().channels.items()
     }
     told = []
-    for one in (*found.builds, *found.packs):
+    every: list[Checked | CheckedPack] = [*found.builds, *found.packs]
+    for one in every:
         name, published = one.candidate.name, one.published
         digest = published[0].digest if published else ""
         gates = one.gates

@@ -261,7 +261,8 @@ def test_what_a_revoked_workflow_is_asked_goes_to_the_centre(tree: Any, make_sit
 def test_without_a_centre_a_revoked_workflow_defers_with_the_reason(site: Site, tree: Any) -> None:
     active = site.serving.active()
     reason = {TRIAGE: "its bundle was revoked: wrong data"}
-    tree.write(active.model_copy(update={"workflows": {}, "skipped": reason, "stopped": active.workflows}))
+    stopped = {"workflows": {}, "skipped": reason, "stopped": active.workflows, "central": None}
+    tree.write(active.model_copy(update=stopped))
     said = site.answer(TRIAGE, SURE)
     assert (said.status, said.label) == ("deferred", None)
     assert said.reason.startswith("its bundle was revoked: wrong data")
