@@ -7,7 +7,7 @@ and `timestamp.json` last, which is the moment of publication.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, TargetFile, Targets
 
 from fleet_manifests import Descriptor, RefusedError, dump, parse
+from fleet_manifests.orders import ORDERS_TARGET
 from release import layout, roles
 from release.signers import SigningKey
 from release.signers_trust import trust_documents
@@ -39,6 +40,7 @@ class Edit:
         self._changed: list[str] = []
         self._entries: list[layout.IndexEntry] = []
         self._cosigners: dict[str, list[SigningKey]] = {}
+        self._adopted: dict[str, bytes] = {}
         self._renew = False
 
     def begin(self) -> None:
@@ -47,15 +49,14 @@ class Edit:
             self._tree.write(f"metadata/{version}.root.json", raw)
         self._tree.write(layout.LAYOUT_FILE, layout.LAYOUT, shared=True)
         self._changed = [role for role in self.state.roles if role not in ("root", "timestamp", "snapshot")]
+        orders = self.state.targets("sites").signed.targets[ORDERS_TARGET]
+        self._tree.write(f"targets/{orders.get_prefixed_paths()[0]}", roles.NO_ORDERS)
         self.trust()
 
     def trust(self) -> None:
         """Publish what the policy says of signers, in place of what is published; role `targets` signs it."""
-        keys, policy, listed = (
-            self._repository.keys,
-            self._repository.policy,
-            self.state.targets("targets").signed.targets,
-        )
+        keys, policy = self._repository.keys, self._repository.policy
+        listed = self.state.targets("targets").signed.targets
         for name in [name for name in listed if name.startswith("trust/")]:
             del listed[name]
         for name, raw in trust_documents(keys, policy).items():
@@ -81,6 +82,34 @@ class Edit:
         info = TargetFile.from_data(name, raw, ["sha256"])
         self._tree.write(f"targets/{info.get_prefixed_paths()[0]}", raw)
         self.state.targets(role).signed.targets[name] = info
+        self.touch(role)
+
+    def adopt(self, role: str, raw: bytes, files: Mapping[str, bytes]) -> None:
+        """Publish a role's document that is signed already, in place of signing it here.
+
+        Args:
+            role: the role.
+            raw: its document: the version after the published one, signed by those it is delegated to.
+            files: the content of each target that is new in it, by name.
+
+        Raises:
+            RefusedError: too few signatures, another version, expired, or a file is not what the document names.
+        """
+        document, version = Metadata[Any].from_bytes(raw), self.state.get(role).signed.version
+        try:
+            self.state.delegator(role).signed.verify_delegate(role, document.signed_bytes, document.signatures)
+            for name, content in files.items():
+                document.signed.targets[name].verify_length_and_hashes(content)
+        except (RepositoryError, ValueError, KeyError) as exc:
+            raise RefusedError(f"role {role} cannot be published: {exc}; propose it anew") from exc
+        if document.signed.version != version + 1:
+            raise RefusedError(f"role {role}: version {document.signed.version} is signed, {version + 1} is the next")
+        if document.signed.is_expired(self._repository.now()):
+            raise RefusedError(f"role {role}: expired on {document.signed.expires:%Y-%m-%d}; propose it anew")
+        for name, content in files.items():
+            self._tree.write(f"targets/{document.signed.targets[name].get_prefixed_paths()[0]}", content)
+        self.state.roles[role] = document
+        self._adopted[role] = raw
         self.touch(role)
 
     def remove(self, name: str) -> None:
@@ -126,7 +155,8 @@ class Edit:
             self._renew_sites()
         snapshot, timestamp, root = state.snapshot.signed, state.timestamp.signed, None
         for role in sorted(self._changed, key=lambda name: name not in TOP_LEVEL):
-            raw, version = self._seal(role), state.get(role).signed.version
+            raw = self._adopted.get(role) or self._seal(role)
+            version = state.get(role).signed.version
             if role == "root":
                 root = f"metadata/{version}.root.json", raw
                 continue

@@ -49,6 +49,10 @@ class Policy(_Config):
     """Sigstore's trusted root, JSON; published as `trust/trusted_root.json`. Identities need it."""
     require: tuple[Act, ...] = ()
     """Attestations that a bundle must have, besides its evidence, to enter any channel."""
+    evidence_days: Days = 90
+    """Days after which evidence no longer lets anything into `canary` or `stable`."""
+    licences: tuple[str, ...] = ()
+    """Licences (SPDX) that a base or corpus may have; empty: any that is stated."""
 
     @field_validator("managers")
     @classmethod

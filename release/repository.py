@@ -20,7 +20,7 @@ from fleet_manifests import IntegrityError, StorageError, UsageError, digest_of
 from fleet_manifests.evidence import now as utc_now
 from release import roles
 from release.edit import Edit
-from release.keys import Keys, distinct
+from release.keys import Keys, distinct, manager_key
 from release.policy import Policy
 from release.signers_trust import says_so
 from release.state import State
@@ -190,7 +190,7 @@ class Repository:
         """
         self.keys.ensure(roles.everyday_names(self.policy))
         distinct(self.keys[name] for name in roles.key_names(self.policy) if self.keys.knows(name))
-        here = [name for name in self.policy.managers if roles.manager_key(name) in self.keys]
+        here = [name for name in self.policy.managers if manager_key(name) in self.keys]
         with self.edit(managers=here) as edit:
             for role in (*roles.CHANNELS, "sites"):
                 edit.state.get(role)  # verified under the delegations before

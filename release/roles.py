@@ -21,11 +21,13 @@ from tuf.api.metadata import (
     Root,
     Snapshot,
     SuccinctRoles,
+    TargetFile,
     Targets,
     Timestamp,
 )
 
-from fleet_manifests import RefusedError, UsageError
+from fleet_manifests import Orders, RefusedError, UsageError, dump
+from fleet_manifests.orders import ORDERS_TARGET
 from release.keys import BUILDER, ONLINE, ROOT_KEYS, TARGETS_KEYS, Keys, SigningKey, distinct, manager_key
 from release.policy import Policy
 from release.signers_trust import trust_targets
@@ -35,6 +37,8 @@ BIN_BITS = 4
 """2^4 hash bins of sites at first."""
 BIN_PREFIX = "sites-bin"
 OFFLINE_THRESHOLD = 2
+NO_ORDERS = dump(Orders())
+"""Published from the first release on, so that a site finds the orders without walking a hash bin."""
 
 
 def key_names(policy: Policy) -> list[str]:
@@ -78,7 +82,10 @@ def first_documents(keys: Keys, policy: Policy, *, bits: int = BIN_BITS) -> dict
         "timestamp": Timestamp(),
         "snapshot": Snapshot(meta={}),
         "targets": Targets(targets=trust_targets(keys, policy), delegations=delegations(keys, policy)),
-        "sites": Targets(delegations=site_delegations(keys, bits)),
+        "sites": Targets(
+            targets={ORDERS_TARGET: TargetFile.from_data(ORDERS_TARGET, NO_ORDERS, ["sha256"])},
+            delegations=site_delegations(keys, bits),
+        ),
     }
     return documents | {name: Targets() for name in (*CHANNELS, *bins.get_roles())}
 
@@ -141,6 +148,23 @@ def signers_of(role: str, keys: Keys, managers: Sequence[str]) -> list[SigningKe
     if role == "stable":
         return [keys[manager_key(name)] for name in managers]
     return [keys[BUILDER if role in CHANNELS else ONLINE]]
+
+
+def require_manager(name: str, policy: Policy, keys: Keys) -> SigningKey:
+    """The key of a release manager who acts here.
+
+    Raises:
+        UsageError: nobody of that name is a release manager, or the key is not here.
+        RefusedError: another release manager has the same key.
+    """
+    if name not in policy.managers:
+        raise UsageError(f"{name} is not a release manager; the fleet policy names {', '.join(policy.managers)}")
+    if manager_key(name) not in keys:
+        raise UsageError(
+            f"{manager_key(name)}: the key of {name} is not in {keys.folder}; {name} has to do this where that key is"
+        )
+    distinct(keys[manager_key(one)] for one in policy.managers if manager_key(one) in keys)
+    return keys[manager_key(name)]
 
 
 def require_managers(managers: Sequence[str], policy: Policy, keys: Keys) -> None:

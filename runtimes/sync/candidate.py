@@ -137,6 +137,8 @@ def choose(found: Accepted, wanted: Wanted, host: HostFacts) -> Candidate:
         IntegrityError: the manifest contradicts itself.
     """
     manifest, assignment, workflow = found.manifest, found.assignment, wanted.workflow
+    if found.halted is not None:
+        raise RefusedError(found.halted)
     where = f"{CHANNEL} {manifest.version}"
     entry = manifest.workflows.get(workflow)
     if entry is None:

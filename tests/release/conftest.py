@@ -42,6 +42,7 @@ from release import Candidate, Keys, PackCandidate, Policy, Release, assemble, a
 from tests.release.ceremonies import Fleet, Site
 
 VNNI = HostFacts(architecture="x86_64", features=("avx2", "avx512_vnni"), cpu_model="Test CPU", cores=4, memory_mb=8192)
+CARD = b'{"licences":["CC-BY-4.0"],"rows":3}'
 AVX2 = HostFacts(architecture="x86_64", features=("avx2",), cpu_model="Older CPU", cores=4, memory_mb=8192)
 
 
@@ -65,6 +66,8 @@ class Builder:
         self.root = root
         self.keys = keys
         self.made = 0
+        self.taken = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1, hours=1)
+        """When evidence is measured."""
 
     def profile(self, name: str = "edge-x86-vnni", isa: IsaClass = IsaClass.AVX512_VNNI) -> HardwareProfile:
         kind = "central" if name.startswith("central") else "edge"
@@ -74,7 +77,7 @@ class Builder:
     def files(self, content: str = "weights") -> dict[str, Path]:
         folder = self.root / f"build-{content}"
         folder.mkdir(parents=True, exist_ok=True)
-        texts = {"model.onnx": content * 50, "tokenizer.json": '{"version":"1.0"}', "data_card.json": '{"rows":3}'}
+        texts = {"model.onnx": content * 50, "tokenizer.json": '{"version":"1.0"}', "data_card.json": CARD.decode()}
         for name, text in texts.items():
             (folder / name).write_text(text)
         return {name: folder / name for name in texts}
@@ -91,7 +94,7 @@ class Builder:
             labels=("late", "lost"),
             calibration=Calibration(defer_threshold=0.6),
             base=base,
-            data_card=digest_of(b'{"rows":3}'),
+            data_card=digest_of(CARD),
         )
 
     def bundle(
@@ -129,7 +132,7 @@ class Builder:
             "workflow": workflow,
             "profile": profile,
             "bundle": bundle,
-            "taken": datetime(2026, 5, 4, 12, tzinfo=UTC),
+            "taken": self.taken,
             "measurement": measurement,
             "machine": Machine(host=host, isa="avx512-vnni"),
             "metrics": (),
