@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ class Fleet:
     folder: Path
     policy: Policy
     clock: Callable[[], Any]
-    logged: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
     def public(self) -> Path:
@@ -53,7 +52,7 @@ class Fleet:
 
     def ceremonies(self, media: Sequence[Path] | None = None) -> Ceremonies:
         found = self.media if media is None else media
-        return Ceremonies(self.release.repository, media=found, log=lambda *said: self.logged.append(said), actor="me")
+        return Ceremonies(self.release.repository, media=found, log=self.release.desk.log, actor="me")
 
     def hold(self, ceremony: Ceremony) -> tuple[str, ...]:
         assert ceremony.will
