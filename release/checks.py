@@ -17,6 +17,7 @@ from fleet_manifests import (
     OciManifest,
     Verdict,
 )
+from fleet_manifests.authors import Authors
 from fleet_manifests.bundle import SIGNATURE_TYPE, BundleRef
 from fleet_manifests.signature import verify_bundle
 from fleet_manifests.wire import digest_of
@@ -42,19 +43,19 @@ def attempt(gates: list[Gate], name: str, step: Callable[[], T]) -> T | None:
     return result
 
 
-def signed(gates: list[Gate], folder: Path, name: str, public_key: bytes) -> bool:
-    """Verify as a site does that an assembled artifact is signed by that key, under that name."""
+def signed(gates: list[Gate], folder: Path, name: str, by: bytes | Authors) -> bool:
+    """Verify as a site does that an assembled artifact is signed by somebody who may do so, under that name."""
 
     def verify() -> bool:
-        verify_bundle(folder / name, folder / SIGNATURE_FILE, public_key, name=name)
+        verify_bundle(folder / name, folder / SIGNATURE_FILE, by, name=name)
         return True
 
     return attempt(gates, "signature", verify) is not None
 
 
-def proofs(gates: list[Gate], paths: Sequence[Path], public_key: bytes, digest: str) -> list[Proof]:
+def proofs(gates: list[Gate], paths: Sequence[Path], by: bytes | Authors, digest: str) -> list[Proof]:
     """Verify each envelope; those that hold."""
-    found = [attempt(gates, "evidence", partial(_proof, path, public_key, digest)) for path in paths]
+    found = [attempt(gates, "evidence", partial(_proof, path, by, digest)) for path in paths]
     return [proof for proof in found if proof is not None]
 
 
@@ -99,13 +100,13 @@ def blobs_of(folder: Path, manifest: OciManifest, ref: BundleRef, evidence: Sequ
     )
 
 
-def _proof(path: Path, public_key: bytes, digest: str) -> Proof:
+def _proof(path: Path, by: bytes | Authors, digest: str) -> Proof:
     """Verify one envelope."""
     try:
         raw = path.read_bytes()
     except OSError as exc:
         raise IntegrityError(f"{path}: {exc.strerror}") from exc
-    report = verify_evidence(raw, public_key, digest)
+    report = verify_evidence(raw, by, digest)
     return path, evidence_descriptor(raw, report), report
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fleet_manifests import (
     BaseRef,
     Descriptor,
+    Evidence,
     Gate,
     HardwareProfile,
     IntegrityError,
@@ -24,6 +26,7 @@ from fleet_manifests import (
     sha256_of,
     worst,
 )
+from fleet_manifests.authors import Trust
 from fleet_manifests.bundle import BundleConfig, BundleRef, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from fleet_manifests.manifest import BuildEntry, PackRef
@@ -31,6 +34,7 @@ from fleet_manifests.receipt import CASES_TYPE, SEALED_CASES_TYPE
 from release.bundles import open_bundle
 from release.checks import Blob, Proof, attempt, blobs_of, proofs, reference, said, signed
 from release.packs import open_pack_folder
+from release.rules import Rules
 
 KINDS = ("accuracy", "latency")
 KNOWLEDGE = "knowledge"
@@ -126,21 +130,27 @@ class CheckedPack:
         return None if self.artifact is None or self.ref is None else (self.artifact, self.ref.evidence)
 
 
-def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
+def check_candidate(candidate: Candidate, public_key: bytes | Trust, rules: Rules | None = None) -> Checked:
     """Verify a candidate from its bytes.
 
     Args:
         candidate: what to check.
-        public_key: the builder's public key, PEM.
+        public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
+        rules: what the fleet asks besides; None: of what a channel has had before, that it is whole, signed and passed.
     """
     gates: list[Gate] = []
+    trust = partial(Trust.of(public_key).authors, candidate.workflow)
     bundle = attempt(gates, "bundle", lambda: _bundle(candidate))
-    if bundle is None or not signed(gates, candidate.folder, candidate.name, public_key):
+    if bundle is None or not signed(gates, candidate.folder, candidate.name, trust("bundle")):
         return Checked(candidate, tuple(gates))
     manifest, config = bundle
-    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    evidence = proofs(gates, candidate.evidence, trust("evidence"), manifest.digest)
     reports = [report for _, _, report in evidence]
     gates += [said(kind, candidate.name, candidate.profile, reports) for kind in KINDS]
+    if rules is not None:
+        card = candidate.folder / candidate.name / config.data_card_file
+        gates.append(rules.licensed(config.built_on, card.read_bytes() if card.is_file() else None))
+        gates += _ruled(rules, manifest.digest, reports)
     ref = reference(candidate.folder, manifest)
     entry = BuildEntry(
         bundle=ref,
@@ -155,22 +165,28 @@ def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
     return Checked(candidate, tuple(gates), entry, config.built_on, blobs)
 
 
-def check_pack(candidate: PackCandidate, public_key: bytes, *, retriever: str) -> CheckedPack:
+def check_pack(
+    candidate: PackCandidate, public_key: bytes | Trust, *, retriever: str, rules: Rules | None = None
+) -> CheckedPack:
     """Verify a knowledge pack from its bytes.
 
     Args:
         candidate: what to check.
-        public_key: the builder's public key, PEM.
+        public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
         retriever: digest of the bundle that will search it: that of the pack's workflow and profile.
+        rules: what the fleet asks besides; None: as `check_candidate`.
     """
     gates: list[Gate] = []
+    trust = partial(Trust.of(public_key).authors, candidate.workflow)
     pack = attempt(gates, "pack", lambda: _pack(candidate))
-    if pack is None or not signed(gates, candidate.folder, candidate.name, public_key):
+    if pack is None or not signed(gates, candidate.folder, candidate.name, trust("bundle")):
         return CheckedPack(candidate, tuple(gates))
     manifest, config = pack
     attempt(gates, "retriever", lambda: _bound(config, retriever))
-    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    evidence = proofs(gates, candidate.evidence, trust("evidence"), manifest.digest)
     gates.append(_knowledge(candidate, config, evidence))
+    if rules is not None:
+        gates += _ruled(rules, manifest.digest, [report for _, _, report in evidence])
     artifact = reference(candidate.folder, manifest)
     ref = PackRef(
         name=candidate.name,
@@ -204,6 +220,11 @@ def admit(checked: Sequence[Checked | CheckedPack], channel: str) -> None:
     reasons += [f"{name}: given twice" for name in sorted({name for name in names if names.count(name) > 1})]
     if reasons:
         raise RefusedError(f"refused for {channel}:\n  " + "\n  ".join(reasons))
+
+
+def _ruled(rules: Rules, digest: str, reports: Sequence[Evidence]) -> list[Gate]:
+    """What the fleet asks of bundles and packs alike."""
+    return [gate for gate in (rules.fresh(reports), rules.standing(digest)) if gate is not None]
 
 
 def _bundle(candidate: Candidate) -> tuple[OciManifest, BundleConfig]:
