@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_manifests.authors import Authors
+from fleet_manifests.authors import TRUSTED_ROOT, Authors
 from fleet_manifests.errors import IntegrityError
 from fleet_manifests.signature_file import PAYLOAD_TYPE
 from fleet_manifests.wire import MAX_DOCUMENT_BYTES
@@ -118,13 +118,21 @@ def _trusted_root(raw: bytes) -> TrustedRoot:
 
 
 def _client_config(trusted_root: bytes) -> bytes:
-    """A client configuration that can verify and nothing else: it names no service to sign with."""
+    """A client configuration that can verify and nothing else: it names no service to sign with.
+
+    Raises:
+        IntegrityError: the trusted root is not JSON.
+    """
+    try:
+        trusted = json.loads(trusted_root)
+    except ValueError as exc:
+        raise IntegrityError(f"{TRUSTED_ROOT}: is not JSON: {exc}") from exc
     nothing: dict[str, Any] = {name: [] for name in ("caUrls", "oidcUrls", "rekorTlogUrls", "tsaUrls")}
     selectors = {name: {"selector": "ANY"} for name in ("rekorTlogConfig", "tsaConfig")}
     return json.dumps(
         {
             "mediaType": _CLIENT_CONFIG,
-            "trustedRoot": json.loads(trusted_root),
+            "trustedRoot": trusted,
             "signingConfig": {"mediaType": _SIGNING_CONFIG, **nothing, **selectors},
         }
     ).encode()

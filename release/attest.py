@@ -87,7 +87,10 @@ def verify_evidence(envelope: bytes, by: bytes | Authors, bundle: str) -> Eviden
 def evidence_descriptor(envelope: bytes, report: Evidence) -> Descriptor:
     """The descriptor by which a fleet manifest refers to evidence."""
     return Descriptor(
-        media_type=envelope_type(envelope), digest=digest_of(envelope), size=len(envelope), annotations={KIND: report.kind}
+        media_type=envelope_type(envelope),
+        digest=digest_of(envelope),
+        size=len(envelope),
+        annotations={KIND: report.kind},
     )
 
 

@@ -127,9 +127,7 @@ def verify_attestation(raw: bytes, by: bytes | Trust, config: BundleConfig, dige
 
 def attestation_descriptor(raw: bytes, act: Act) -> Descriptor:
     """The descriptor by which a fleet manifest refers to an attestation."""
-    return Descriptor(
-        mediaType=envelope_type(raw), digest=digest_of(raw), size=len(raw), annotations={KIND: act}
-    )
+    return Descriptor(mediaType=envelope_type(raw), digest=digest_of(raw), size=len(raw), annotations={KIND: act})
 
 
 def _kind(raw: bytes) -> Act:

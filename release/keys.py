@@ -53,9 +53,7 @@ def key_name(role: str) -> str:
 class Keys:
     """A key store folder."""
 
-    def __init__(
-        self, folder: Path, *, outside: Sequence[Path] = (), signers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, outside: Sequence[Path] = (), signers: Mapping[str, str] | None = None) -> None:
         """Open a key store, which may not exist yet.
 
         Args:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fleet_manifests import BundleConfig, Task, Wire
 from fleet_manifests.bundle import bundle_name
-from release.provenance import Origin
+from release.provenance import Origin, purl
 
 BOM_TYPE = "https://cyclonedx.org/bom"
 _TASKS = {Task.CLASSIFY: "text-classification", Task.RETRIEVE: "text-retrieval", Task.EXTRACT: "token-classification"}
@@ -95,11 +95,11 @@ def bom(config: BundleConfig, digest: str, origin: Origin) -> Bom:
     )
     libraries = [
         Component(
-            **{"bom-ref": f"pkg:pypi/{name}@{version}"},
+            **{"bom-ref": purl(name, version)},
             type="library",
             name=name,
             version=version,
-            purl=f"pkg:pypi/{name}@{version}",
+            purl=purl(name, version),
         )
         for name, version in sorted(origin.libraries.items())
     ]

@@ -83,8 +83,8 @@ class Provenance(Wire):
             return f"externalParameters are {found}, the bundle is {_asked(config)}"
         if (chosen := self.definition.internal) != _chosen(config):
             return f"internalParameters are {chosen}, the bundle has {_chosen(config)}"
-        said = {one.name: one.digest for one in self.definition.dependencies if one.name in (BASE, DATA_CARD)}
-        if said != (own := {one.name: one.digest for one in _own(config)}):
+        said = [one for one in self.definition.dependencies if one.name in (BASE, DATA_CARD)]
+        if said != (own := _own(config)):
             return f"resolvedDependencies say {said}, the bundle says {own}"
         return None
 
@@ -99,7 +99,7 @@ def provenance(config: BundleConfig, origin: Origin) -> Provenance:
     dependencies = [
         Dependency(name=CORPUS, digest=_sha256(origin.corpus)),
         *_own(config),
-        *(Dependency(name=name, uri=f"pkg:pypi/{name}@{version}") for name, version in sorted(origin.libraries.items())),
+        *(Dependency(name=name, uri=purl(name, version)) for name, version in sorted(origin.libraries.items())),
     ]
     if origin.commit is not None:
         changed = {"changed": "true"} if origin.changed else None
@@ -112,6 +112,11 @@ def provenance(config: BundleConfig, origin: Origin) -> Provenance:
         ),
         runDetails=RunDetails(builder=BuilderId(id=origin.builder, version={"lading": origin.version})),
     )
+
+
+def purl(name: str, version: str) -> str:
+    """The package URL of a library."""
+    return f"pkg:pypi/{name}@{version}"
 
 
 def _asked(config: BundleConfig) -> dict[str, str]:

@@ -120,7 +120,9 @@ class PemKey(SigningKey):
     @property
     def _unlike(self) -> str:
         if self.passphrase is None:
-            return "is not an unencrypted PEM private key; name the variable of its passphrase: file:PATH?passphrase=NAME"
+            return (
+                "is not an unencrypted PEM private key; name the variable of its passphrase: file:PATH?passphrase=NAME"
+            )
         return f"is not a PEM private key that the passphrase in {self.passphrase} opens"
 
 

@@ -79,13 +79,16 @@ def token_signer(name: str, uri: str, public: SSlibKey) -> TokenSigner:
     except ImportError as exc:
         raise MissingExtraError(f"key {name}: pkcs11 needs another library; run `pip install PyKCS11`") from exc
     found = _PIN.search(uri)
-    if found is not None:
-        pin = quote(from_environment(found[2], f"key {name}: PIN"), safe="")
-        uri = _PIN.sub(lambda match: f"{match[1]}pin-value={pin}", uri)
+    pin = quote(from_environment(found[2], f"key {name}: PIN"), safe="") if found else ""
     try:
-        opened = Opened(uri)
+        try:
+            opened = Opened(_PIN.sub(lambda match: f"{match[1]}pin-value={pin}", uri))
+        except PyKCS11.PyKCS11Error as exc:
+            if exc.value != PyKCS11.CKR_USER_ALREADY_LOGGED_IN:
+                raise
+            opened = Opened(_PIN.sub(lambda match: match[1], uri))  # by another key of this token
     except (ValueError, OSError, LookupError, TypeError, PyKCS11.PyKCS11Error) as exc:
-        said = str(exc) if found is None else str(exc).replace(pin, "***")
+        said = str(exc).replace(pin, "***") if pin else str(exc)
         raise UsageError(f"key {name}: the token does not open, or has no such key: {said}") from None
     if SSlibKey.from_crypto(opened.public_key()).keyid != public.keyid:
         raise UsageError(f"key {name}: the token holds another key than {name}.pub says; correct the URI or the file")

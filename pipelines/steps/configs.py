@@ -6,7 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_manifests import BundleConfig, ConfigError, HardwareProfile, IsaClass, SessionConfig, WordEmbeddings, sha256_of
+from fleet_manifests import (
+    BundleConfig,
+    ConfigError,
+    HardwareProfile,
+    IsaClass,
+    SessionConfig,
+    WordEmbeddings,
+    sha256_of,
+)
 from fleet_manifests.authors import BY_KEY, SignerPolicy, Trust
 from fleet_manifests.bundle import CLASSICAL
 from pipelines.project.load import Project
