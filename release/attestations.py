@@ -82,7 +82,7 @@ def attest_bundle(config: BundleConfig, digest: str, origin: Origin, author: Aut
     }
     return {
         act: author.seal(
-            dump(_Said[Any](subject=subject, predicateType=kind, predicate=predicate)),
+            dump(_Said[Any](subject=subject, predicate_type=kind, predicate=predicate)),
             workflow=config.workflow,
             act=act,
         )
@@ -127,7 +127,7 @@ def verify_attestation(raw: bytes, by: bytes | Trust, config: BundleConfig, dige
 
 def attestation_descriptor(raw: bytes, act: Act) -> Descriptor:
     """The descriptor by which a fleet manifest refers to an attestation."""
-    return Descriptor(mediaType=envelope_type(raw), digest=digest_of(raw), size=len(raw), annotations={KIND: act})
+    return Descriptor(media_type=envelope_type(raw), digest=digest_of(raw), size=len(raw), annotations={KIND: act})
 
 
 def _kind(raw: bytes) -> Act:

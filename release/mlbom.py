@@ -86,16 +86,16 @@ def bom(config: BundleConfig, digest: str, origin: Origin) -> Bom:
     """
     base = _base(config)
     model = Component(
-        **{"bom-ref": _MODEL},
+        ref=_MODEL,
         type="machine-learning-model",
         name=bundle_name(config.workflow, config.profile),
         version=digest.removeprefix("sha256:")[:12],
         hashes=(_hash(digest),),
-        modelCard=_card(config),
+        card=_card(config),
     )
     libraries = [
         Component(
-            **{"bom-ref": purl(name, version)},
+            ref=purl(name, version),
             type="library",
             name=name,
             version=version,
@@ -107,7 +107,7 @@ def bom(config: BundleConfig, digest: str, origin: Origin) -> Bom:
     return Bom(
         metadata=Metadata(component=model),
         components=(*parts, *libraries),
-        dependencies=(Depends(ref=_MODEL, dependsOn=tuple(one.ref for one in (*parts, *libraries))),),
+        dependencies=(Depends(ref=_MODEL, on=tuple(one.ref for one in (*parts, *libraries))),),
     )
 
 
@@ -145,7 +145,7 @@ def _base(config: BundleConfig) -> Component | None:
         return None
     base = config.built_on
     return Component(
-        **{"bom-ref": _BASE},
+        ref=_BASE,
         type="machine-learning-model",
         name=base.name,
         version=base.revision,
@@ -157,7 +157,7 @@ def _base(config: BundleConfig) -> Component | None:
 def _corpus(config: BundleConfig) -> Component:
     """The corpus, by its data card."""
     return Component(
-        **{"bom-ref": _CORPUS},
+        ref=_CORPUS,
         type="data",
         name=f"corpus of {config.workflow}",
         hashes=(_hash(config.data_card),),

@@ -105,12 +105,12 @@ def provenance(config: BundleConfig, origin: Origin) -> Provenance:
         changed = {"changed": "true"} if origin.changed else None
         dependencies.append(Dependency(name=PROJECT, digest={"gitCommit": origin.commit}, annotations=changed))
     return Provenance(
-        buildDefinition=BuildDefinition(
-            externalParameters=_asked(config),
-            internalParameters=_chosen(config),
-            resolvedDependencies=tuple(dependencies),
+        definition=BuildDefinition(
+            external=_asked(config),
+            internal=_chosen(config),
+            dependencies=tuple(dependencies),
         ),
-        runDetails=RunDetails(builder=BuilderId(id=origin.builder, version={"lading": origin.version})),
+        run=RunDetails(builder=BuilderId(id=origin.builder, version={"lading": origin.version})),
     )
 
 

@@ -16,7 +16,7 @@ from fleet_manifests.authors import Act, Authors, Trust
 from fleet_manifests.dsse import PAYLOAD_TYPE
 from fleet_manifests.knowledge import PACK_FILE
 from fleet_manifests.signature import strict_hashing, verify_bundle
-from fleet_manifests.signature_file import DsseSignature, Envelope, KeyMaterial, PublicKey, SignatureFile
+from fleet_manifests.signature_file import SignatureFile
 from release.artifacts import holds, title
 from release.bundles import open_bundle
 from release.packs import open_pack_folder
@@ -150,21 +150,16 @@ def _signed(folder: Path, key: SigningKey) -> SignatureFile:
     """The seam to model_signing: its statement of a folder, signed by any key that securesystemslib knows."""
     from google.protobuf import json_format
     from model_signing._signing.signing import Payload
-    from securesystemslib.dsse import Envelope as Dsse
+    from securesystemslib.dsse import Envelope
 
     try:
         statement = Payload(strict_hashing().hash(folder)).statement.pb
     except ValueError as exc:
         raise IntegrityError(f"{folder}: cannot be signed: {exc}") from exc
-    envelope = Dsse(json_format.MessageToJson(statement).encode(), PAYLOAD_TYPE, {})
+    envelope = Envelope(json_format.MessageToJson(statement).encode(), PAYLOAD_TYPE, {})
     envelope.sign(key.signer)
     found = envelope.to_dict()
     (signed,) = found["signatures"]
-    return SignatureFile(
-        verificationMaterial=KeyMaterial(publicKey=PublicKey(hint=hashlib.sha256(key.public_pem).hexdigest())),
-        dsseEnvelope=Envelope(
-            payload=found["payload"],
-            payloadType=PAYLOAD_TYPE,
-            signatures=(DsseSignature(sig=signed["sig"]),),
-        ),
-    )
+    material = {"publicKey": {"hint": hashlib.sha256(key.public_pem).hexdigest()}}
+    sealed = {"payload": found["payload"], "payloadType": PAYLOAD_TYPE, "signatures": [{"sig": signed["sig"]}]}
+    return SignatureFile.model_validate({"verificationMaterial": material, "dsseEnvelope": sealed})

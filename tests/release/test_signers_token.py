@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,26 @@ def test_a_token_or_key_that_is_not_there(token: Any, tmp_path: Path, old: str, 
 
 
 def test_a_wrong_pin_is_refused_and_never_shown(token: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own: a token that is open already asks for no PIN."""
     key, uri = token
     monkeypatch.setenv("ALICE_PIN", "999888777")
-    with pytest.raises(UsageError) as refused:
-        _ = keys_with(tmp_path, "alice", public_pem(key), uri)["manager-alice"].signer
-    assert "999888777" not in str(refused.value)
+    found = keys_with(tmp_path, "alice", public_pem(key), uri)
+    said = f"import sys; from pathlib import Path; from release import Keys; keys = Keys(Path({str(found.folder)!r}), "
+    said += f"signers={{'alice': {uri!r}}}); keys['manager-alice'].signer.sign(b'data')"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "UsageError: key manager-alice: the token does not open" in done.stderr
+    assert "999888777" not in done.stderr + done.stdout
+
+
+def test_two_keys_of_one_token_in_one_process(token: Any, tmp_path: Path) -> None:
+    key, uri = token
+    keys_with(tmp_path, "alice", public_pem(key), uri)
+    again = keys_with(tmp_path, "builder", public_pem(key), uri)
+    first = Keys(tmp_path / "keys", signers={"alice": uri})["manager-alice"].signer
+    second = again["builder"].signer
+    for signer in (first, second, first):
+        signer.public_key.verify_signature(signer.sign(b"data"), b"data")
 
 
 def test_a_missing_pin_is_named(token: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
