@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = (
     "engine_latency", "first_answer", "knowledge", "demo", "serving", "evidence", "training", "updates", "real_data",
+    "signing",
 )  # fmt: skip
 
 if __name__ == "__main__":

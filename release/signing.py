@@ -113,6 +113,25 @@ def sign_bundle(out: Path, by: SigningKey | Author) -> Path:
     return signature
 
 
+def signed(folder: Path, key: SigningKey) -> SignatureFile:
+    """The seam to model_signing: its statement of a folder, signed by any key that securesystemslib knows."""
+    from google.protobuf import json_format
+    from model_signing._signing.signing import Payload
+    from securesystemslib.dsse import Envelope
+
+    try:
+        statement = Payload(strict_hashing().hash(folder)).statement.pb
+    except ValueError as exc:
+        raise IntegrityError(f"{folder}: cannot be signed: {exc}") from exc
+    envelope = Envelope(json_format.MessageToJson(statement).encode(), PAYLOAD_TYPE, {})
+    envelope.sign(key.signer)
+    found = envelope.to_dict()
+    (signed,) = found["signatures"]
+    material = {"publicKey": {"hint": hashlib.sha256(key.public_pem).hexdigest()}}
+    sealed = {"payload": found["payload"], "payloadType": PAYLOAD_TYPE, "signatures": [{"sig": signed["sig"]}]}
+    return SignatureFile.model_validate({"verificationMaterial": material, "dsseEnvelope": sealed})
+
+
 def _opened(out: Path) -> tuple[OciManifest, str]:
     """The OCI manifest of an artifact of either kind, every digest recomputed, and its workflow."""
     if holds(out, PACK_FILE):
@@ -143,23 +162,4 @@ def _sign(folder: Path, signature: Path, author: Author) -> None:
     if isinstance(signer, KeylessSigner):
         signer.sign_files(folder, signature)
     else:
-        signature.write_bytes(dump(_signed(folder, signer)))
-
-
-def _signed(folder: Path, key: SigningKey) -> SignatureFile:
-    """The seam to model_signing: its statement of a folder, signed by any key that securesystemslib knows."""
-    from google.protobuf import json_format
-    from model_signing._signing.signing import Payload
-    from securesystemslib.dsse import Envelope
-
-    try:
-        statement = Payload(strict_hashing().hash(folder)).statement.pb
-    except ValueError as exc:
-        raise IntegrityError(f"{folder}: cannot be signed: {exc}") from exc
-    envelope = Envelope(json_format.MessageToJson(statement).encode(), PAYLOAD_TYPE, {})
-    envelope.sign(key.signer)
-    found = envelope.to_dict()
-    (signed,) = found["signatures"]
-    material = {"publicKey": {"hint": hashlib.sha256(key.public_pem).hexdigest()}}
-    sealed = {"payload": found["payload"], "payloadType": PAYLOAD_TYPE, "signatures": [{"sig": signed["sig"]}]}
-    return SignatureFile.model_validate({"verificationMaterial": material, "dsseEnvelope": sealed})
+        signature.write_bytes(dump(signed(folder, signer)))
