@@ -103,4 +103,4 @@ def test_no_trusted_root_is_fetched(call: dict[str, str], monkeypatch: pytest.Mo
     assert main(words(call)) == 2
     monkeypatch.setenv(ROOT, root)
     assert main(words(call)) == 0
-    assert main(["verify-bundle", "--staging", *words(call)[1:]]) == 0
+    assert main(["verify-bundle", "--staging", *words(call)[1:]]) == 2  # the public root is not that of staging
