@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fleet_manifests import ConfigError, UsageError
+from fleet_manifests import (
+    BaseRef,
+    BundleConfig,
+    ConfigError,
+    IsaClass,
+    Task,
+    UsageError,
+    digest_of,
+    parse,
+    sha256_of,
+)
 from fleet_manifests.authors import BY_KEY
 from pipelines.project.load import Project, load_project
-from pipelines.steps.attestations import git_commit
+from pipelines.steps.attestations import attest_bundle, attested, git_commit
 from pipelines.steps.configs import author_of, keys_of, signing_policy
+from pipelines.store import Entry, Step
+from release import assemble, sign_bundle
+from release.attestations import verify_attestation
+from release.provenance import Provenance
 from release.signers import EnvironmentKey, FileKey
 from release.signers_keyless import KeylessSigner
 
 pytestmark = pytest.mark.unit
+CARD = b'{"rows": 3}'
 KEYLESS = "sigstore:?identity=https://ci.example.org/build&issuer=https://ci.example.org"
 TRUST = """
 trust:
@@ -106,3 +122,60 @@ def test_the_commit_of_a_project(tmp_path: Path) -> None:
     assert (len(commit or ""), changed) == (40, False)
     (tmp_path / "a").write_text("2")
     assert git_commit(tmp_path) == (commit, True)
+
+
+@pytest.fixture
+def bundle(project_with: Any) -> tuple[Project, Entry, Entry]:
+    """A project with a signed bundle and its corpus in the store."""
+    project = project_with("")
+
+    def corpus_work(out: Path) -> None:
+        (out / "data_card.json").write_bytes(CARD)
+
+    def work(out: Path) -> None:
+        files = {"model.onnx": b"weights", "tokenizer.json": b"{}"}
+        for name, raw in files.items():
+            (out / name).write_bytes(raw)
+        config = BundleConfig(
+            workflow="triage", task=Task.CLASSIFY, profile="edge", isa=IsaClass.X86_64_V3, recipe="int8",
+            labels=("late", "lost"), data_card=digest_of(CARD),
+            base=BaseRef(name="mini", revision="1", digest=digest_of(b"base"), licence="Apache-2.0"),
+        )  # fmt: skip
+        card = corpus.path / "data_card.json"
+        made = {name: out / name for name in files} | {"data_card.json": card}
+        assemble(made, config, out / "assembled")
+        sign_bundle(out / "assembled", author_of(project))
+        for path in [*out.iterdir()]:
+            if path.name != "assembled":
+                path.unlink()
+        for path in [*(out / "assembled").iterdir()]:
+            path.rename(out / path.name)
+        (out / "assembled").rmdir()
+
+    corpus = project.store.keep("triage", Step(name="corpus", inputs={}, parameters={}, code=()), corpus_work)
+    made = project.store.keep("triage--edge", Step(name="bundle", inputs={}, parameters={}, code=()), work)
+    return project, made, corpus
+
+
+def test_a_bundle_is_attested_when_it_is_made(bundle: tuple[Project, Entry, Entry]) -> None:
+    project, made, corpus = bundle
+    assert attested(project, "triage", "edge") == ()
+    attest_bundle(project, "triage", "edge", made, corpus)
+    paths = attested(project, "triage", "edge")
+    raw = (made.path / "triage--edge" / "bundle.json").read_bytes()
+    config, digest = parse(BundleConfig, raw), sha256_of(made.path / "manifest.json")
+    found = [verify_attestation(path.read_bytes(), author_of(project).trust, config, digest) for path in paths]
+    assert [act for act, _ in found] == ["provenance", "model-card"]
+    said = found[0][1]
+    assert isinstance(said, Provenance)
+    inputs = {one.name: one for one in said.definition.dependencies}
+    assert inputs["corpus"].digest == {"sha256": corpus.digest.removeprefix("sha256:")}
+    assert inputs["onnxruntime"].uri == f"pkg:pypi/onnxruntime@{importlib.metadata.version('onnxruntime')}"
+    assert said.run.builder.id.startswith("urn:lading:key:")
+
+
+def test_what_was_attested_is_kept(bundle: tuple[Project, Entry, Entry]) -> None:
+    project, made, corpus = bundle
+    before = attest_bundle(project, "triage", "edge", made, corpus)
+    again = attest_bundle(project, "triage", "edge", made, corpus)
+    assert (again.reused, again.digest) == (True, before.digest)
