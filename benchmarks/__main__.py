@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 BENCHMARKS = (
-    "engine_latency", "first_answer", "knowledge", "demo", "serving", "evidence", "training", "updates", "real_data",
+    "engine_latency", "first_answer", "knowledge", "demo", "search", "serving", "evidence", "training", "updates", "real_data",
     "signing",
 )  # fmt: skip
 
