@@ -7,7 +7,7 @@ PYTEST  ?= $(BIN)/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint dev bench arm64-root lock clean
+.PHONY: help install demo test unit conformance lint dev bench arm64-root lock clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: install  ## every test
 
 unit: install  ## the tests that take seconds
 	$(PYTEST) -m unit
+
+conformance: install  ## the command line of the public tuf-conformance suite, over our client
+	$(PYTEST) tests/conformance
 
 lint: install  ## ruff and mypy strict
 	$(BIN)/ruff check --no-cache .

@@ -24,9 +24,12 @@ ROOT_KEYS = ("root-1", "root-2", "root-3")
 TARGETS_KEYS = ("targets-1", "targets-2", "targets-3")
 BUILDER = "builder"
 ONLINE = "online"
+NEXT = ".next"
+"""Ends the name of a key that a ceremony will let take the place of another."""
 
 __all__ = [
     "BUILDER",
+    "NEXT",
     "ONLINE",
     "ROOT_KEYS",
     "TARGETS_KEYS",
@@ -46,7 +49,8 @@ def manager_key(name: str) -> str:
 
 def key_name(role: str) -> str:
     """The name of the key that `signers` in `lading.yaml` means: a role, or a release manager by name."""
-    known = role in (*ROOT_KEYS, *TARGETS_KEYS, BUILDER, ONLINE) or role.startswith(manager_key(""))
+    base = role.removesuffix(NEXT)
+    known = base in (*ROOT_KEYS, *TARGETS_KEYS, BUILDER, ONLINE) or role.startswith(manager_key(""))
     return role if known else manager_key(role)
 
 

@@ -47,6 +47,10 @@ class Policy(_Config):
     """Who may sign bundles and what is attested of them; published as `trust/policy.json`."""
     trusted_root: bytes | None = None
     """Sigstore's trusted root, JSON; published as `trust/trusted_root.json`. Identities need it."""
+    evidence_days: Days = 90
+    """Days after which evidence no longer lets anything into `canary` or `stable`."""
+    licences: tuple[str, ...] = ()
+    """Licences (SPDX) that a base or corpus may have; empty: any that is stated."""
 
     @field_validator("managers")
     @classmethod

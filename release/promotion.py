@@ -14,6 +14,7 @@ from pathlib import Path
 from fleet_manifests import (
     BaseRef,
     Descriptor,
+    Evidence,
     Gate,
     HardwareProfile,
     IntegrityError,
@@ -33,6 +34,7 @@ from fleet_manifests.receipt import CASES_TYPE, SEALED_CASES_TYPE
 from release.bundles import open_bundle
 from release.checks import Blob, Proof, attempt, attested, blobs_of, proofs, reference, said, signed
 from release.packs import open_pack_folder
+from release.rules import Rules
 
 KINDS = ("accuracy", "latency")
 KNOWLEDGE = "knowledge"
@@ -132,12 +134,13 @@ class CheckedPack:
         return None if self.artifact is None or self.ref is None else (self.artifact, self.ref.evidence)
 
 
-def check_candidate(candidate: Candidate, public_key: bytes | Trust) -> Checked:
+def check_candidate(candidate: Candidate, public_key: bytes | Trust, rules: Rules | None = None) -> Checked:
     """Verify a candidate from its bytes.
 
     Args:
         candidate: what to check.
         public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
+        rules: what the fleet asks besides; None: of what a channel has had before, that it is whole, signed and passed.
     """
     gates: list[Gate] = []
     trust = Trust.of(public_key)
@@ -149,6 +152,10 @@ def check_candidate(candidate: Candidate, public_key: bytes | Trust) -> Checked:
     evidence = proofs(gates, candidate.evidence, allowed("evidence"), manifest.digest)
     reports = [report for _, _, report in evidence]
     gates += [said(kind, candidate.name, candidate.profile, reports) for kind in KINDS]
+    if rules is not None:
+        card = candidate.folder / candidate.name / config.data_card_file
+        gates.append(rules.licensed(config.built_on, card.read_bytes() if card.is_file() else None))
+        gates += _ruled(rules, manifest.digest, reports)
     attestations = attested(gates, candidate.attestations, trust, config, manifest.digest)
     ref = reference(candidate.folder, manifest)
     entry = BuildEntry(
@@ -165,13 +172,16 @@ def check_candidate(candidate: Candidate, public_key: bytes | Trust) -> Checked:
     return Checked(candidate, tuple(gates), entry, config.built_on, blobs)
 
 
-def check_pack(candidate: PackCandidate, public_key: bytes | Trust, *, retriever: str) -> CheckedPack:
+def check_pack(
+    candidate: PackCandidate, public_key: bytes | Trust, *, retriever: str, rules: Rules | None = None
+) -> CheckedPack:
     """Verify a knowledge pack from its bytes.
 
     Args:
         candidate: what to check.
         public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
         retriever: digest of the bundle that will search it: that of the pack's workflow and profile.
+        rules: what the fleet asks besides; None: as `check_candidate`.
     """
     gates: list[Gate] = []
     allowed = partial(Trust.of(public_key).authors, candidate.workflow)
@@ -182,6 +192,8 @@ def check_pack(candidate: PackCandidate, public_key: bytes | Trust, *, retriever
     attempt(gates, "retriever", lambda: _bound(config, retriever))
     evidence = proofs(gates, candidate.evidence, allowed("evidence"), manifest.digest)
     gates.append(_knowledge(candidate, config, evidence))
+    if rules is not None:
+        gates += _ruled(rules, manifest.digest, [report for _, _, report in evidence])
     artifact = reference(candidate.folder, manifest)
     ref = PackRef(
         name=candidate.name,
@@ -215,6 +227,11 @@ def admit(checked: Sequence[Checked | CheckedPack], channel: str) -> None:
     reasons += [f"{name}: given twice" for name in sorted({name for name in names if names.count(name) > 1})]
     if reasons:
         raise RefusedError(f"refused for {channel}:\n  " + "\n  ".join(reasons))
+
+
+def _ruled(rules: Rules, digest: str, reports: Sequence[Evidence]) -> list[Gate]:
+    """What the fleet asks of bundles and packs alike."""
+    return [gate for gate in (rules.fresh(reports), rules.standing(digest)) if gate is not None]
 
 
 def _bundle(candidate: Candidate) -> tuple[OciManifest, BundleConfig]:

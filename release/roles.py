@@ -11,7 +11,7 @@ site installs only what both name (the split is Uptane's).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tuf.api.metadata import (
     DelegatedRole,
@@ -21,26 +21,34 @@ from tuf.api.metadata import (
     Root,
     Snapshot,
     SuccinctRoles,
+    TargetFile,
     Targets,
     Timestamp,
 )
 
-from fleet_manifests import RefusedError, UsageError
+from fleet_manifests import Orders, RefusedError, UsageError, dump
+from fleet_manifests.orders import ORDERS_TARGET
 from release.keys import BUILDER, ONLINE, ROOT_KEYS, TARGETS_KEYS, Keys, SigningKey, distinct, manager_key
 from release.policy import Policy
 from release.signers_trust import trust_targets
 
 CHANNELS = ("candidates", "canary", "stable")
 BIN_BITS = 4
-"""2^4 hash bins of sites."""
+"""2^4 hash bins of sites at first."""
 BIN_PREFIX = "sites-bin"
 OFFLINE_THRESHOLD = 2
+NO_ORDERS = dump(Orders())
+"""Published from the first release on, so that a site finds the orders without walking a hash bin."""
 
 
 def key_names(policy: Policy) -> list[str]:
     """Every key that a fleet with this policy needs."""
-    managers = [manager_key(name) for name in policy.managers]
-    return [*ROOT_KEYS, *TARGETS_KEYS, BUILDER, ONLINE, *managers]
+    return [*ROOT_KEYS, *TARGETS_KEYS, *everyday_names(policy)]
+
+
+def everyday_names(policy: Policy) -> list[str]:
+    """The keys that releases are made with; root and targets keys are for ceremonies."""
+    return [BUILDER, ONLINE, *(manager_key(name) for name in policy.managers)]
 
 
 def first_root(keys: Keys) -> Root:
@@ -57,19 +65,27 @@ def first_root(keys: Keys) -> Root:
     return Root(keys=found, roles=roles, consistent_snapshot=True)
 
 
-def first_documents(keys: Keys, policy: Policy) -> dict[str, Snapshot | Timestamp | Targets]:
+def first_documents(keys: Keys, policy: Policy, *, bits: int = BIN_BITS) -> dict[str, Snapshot | Timestamp | Targets]:
     """Every other document of a fleet that has released nothing yet, unsigned.
+
+    Args:
+        keys: the key store.
+        policy: who may sign what.
+        bits: 2^bits hash bins of sites.
 
     Raises:
         RefusedError: two roles or people share a key.
     """
     distinct(keys[name] for name in key_names(policy))
-    bins = site_bins(keys)
+    bins = site_bins(keys, bits)
     documents: dict[str, Snapshot | Timestamp | Targets] = {
         "timestamp": Timestamp(),
         "snapshot": Snapshot(meta={}),
         "targets": Targets(targets=trust_targets(keys, policy), delegations=delegations(keys, policy)),
-        "sites": Targets(delegations=Delegations(_by_id([keys[ONLINE]]), succinct_roles=bins)),
+        "sites": Targets(
+            targets={ORDERS_TARGET: TargetFile.from_data(ORDERS_TARGET, NO_ORDERS, ["sha256"])},
+            delegations=site_delegations(keys, bits),
+        ),
     }
     return documents | {name: Targets() for name in (*CHANNELS, *bins.get_roles())}
 
@@ -90,9 +106,27 @@ def delegations(keys: Keys, policy: Policy) -> Delegations:
     return Delegations(_by_id([key for owners, _ in holders.values() for key in owners]), roles)
 
 
-def site_bins(keys: Keys) -> SuccinctRoles:
+def site_delegations(keys: Keys, bits: int) -> Delegations:
+    """Whom `sites` trusts: the hash bins."""
+    return Delegations(_by_id([keys[ONLINE]]), succinct_roles=site_bins(keys, bits))
+
+
+def site_bins(keys: Keys, bits: int) -> SuccinctRoles:
     """The hash bins that assignments are spread over."""
-    return SuccinctRoles(_ids([keys[ONLINE]]), 1, BIN_BITS, BIN_PREFIX)
+    return SuccinctRoles(_ids([keys[ONLINE]]), 1, bits, BIN_PREFIX)
+
+
+def bin_bits(sites: int) -> int:
+    """How many hash bins a fleet needs, as a power of two: about as many as a bin then holds sites.
+
+    A site that learns of a change reads the snapshot, which names every bin, and one bin: their sum is least there.
+    """
+    return max(BIN_BITS, ((max(sites, 1) - 1).bit_length() + 1) // 2)
+
+
+def bin_names(sizes: Iterable[int]) -> list[str]:
+    """The hash bins of a fleet that once had 2^n of them, for each n."""
+    return sorted({name for bits in sizes for name in SuccinctRoles([], 1, bits, BIN_PREFIX).get_roles()})
 
 
 def is_bin(role: str) -> bool:
@@ -114,6 +148,23 @@ def signers_of(role: str, keys: Keys, managers: Sequence[str]) -> list[SigningKe
     if role == "stable":
         return [keys[manager_key(name)] for name in managers]
     return [keys[BUILDER if role in CHANNELS else ONLINE]]
+
+
+def require_manager(name: str, policy: Policy, keys: Keys) -> SigningKey:
+    """The key of a release manager who acts here.
+
+    Raises:
+        UsageError: nobody of that name is a release manager, or the key is not here.
+        RefusedError: another release manager has the same key.
+    """
+    if name not in policy.managers:
+        raise UsageError(f"{name} is not a release manager; the fleet policy names {', '.join(policy.managers)}")
+    if manager_key(name) not in keys:
+        raise UsageError(
+            f"{manager_key(name)}: the key of {name} is not in {keys.folder}; {name} has to do this where that key is"
+        )
+    distinct(keys[manager_key(one)] for one in policy.managers if manager_key(one) in keys)
+    return keys[manager_key(name)]
 
 
 def require_managers(managers: Sequence[str], policy: Policy, keys: Keys) -> None:

@@ -7,20 +7,25 @@ of the old release is never disturbed. Until that moment everything can be undon
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from fleet_manifests import Descriptor, IntegrityError, StorageError
 
+STAGING = ".staging"
+"""Folder of files that are being written. It is there only while someone publishes."""
 _BLOCK = 1 << 20
 _SYNCS = 16
+_MANY = 64
+"""From so many files on, one sync of the whole file system costs less than one for each."""
 
 
 @contextmanager
@@ -66,12 +71,13 @@ class Tree:
     def __init__(self, public: Path) -> None:
         """Begin a publication into a tree; what a killed publisher left half-copied is removed."""
         self.public = public
+        self._staging = public / STAGING
+        self._folders: set[Path] = set()
         self._undo: list[tuple[Path, bytes | None]] = []
         self._unsettled: set[Path] = set()
         with storage(public):
-            for folder in (public, public / "metadata", public / "blobs" / "sha256", *(public / "targets").glob("*")):
-                for leftover in folder.glob(".*.tmp"):
-                    leftover.unlink(missing_ok=True)
+            for leftover in self._staging.glob("*"):
+                leftover.unlink(missing_ok=True)
 
     def blob(self, source: Path | bytes, blob: Descriptor) -> None:
         """Store a blob under its digest; one that is there and sound is kept.
@@ -124,10 +130,14 @@ class Tree:
         Raises:
             StorageError: the disk did not take something.
         """
-        with ThreadPoolExecutor(_SYNCS) as pool:
-            list(pool.map(_sync, sorted(self._unsettled)))
-            list(pool.map(_sync, sorted({path.parent for path in self._unsettled})))
+        if len(self._unsettled) > _MANY:
+            _sync_all(self.public)
+        else:
+            with ThreadPoolExecutor(_SYNCS) as pool:
+                list(pool.map(_sync, sorted(self._unsettled)))
+                list(pool.map(_sync, sorted({path.parent for path in self._unsettled})))
         self._unsettled.clear()
+        self._clear()
 
     def undo(self) -> None:
         """Take back what was written, last first.
@@ -149,12 +159,21 @@ class Tree:
                     _copy(previous, temporary)
                     temporary.replace(target)
             self._undo.pop()
+        self._clear()
 
     def _temporary(self, target: Path) -> Path:
-        """A name beside the target that no reader asks for."""
+        """A name on the target's disk that no reader asks for."""
         with storage(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        return target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+            for folder in {target.parent, self._staging} - self._folders:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._folders.add(folder)
+        return self._staging / secrets.token_hex(8)
+
+    def _clear(self) -> None:
+        """Remove the folder of files that are being written, which is empty now."""
+        self._folders.discard(self._staging)
+        with suppress(OSError):
+            self._staging.rmdir()
 
     def _place(self, temporary: Path, target: Path, previous: bytes | None) -> None:
         """Give a finished file its name, and remember how to take it back."""
@@ -170,6 +189,18 @@ def _sync(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sync_all(path: Path) -> None:
+    """Make everything durable that was written to the file system of a path (Linux reports what failed from 5.8 on)."""
+    with storage(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
         finally:
             os.close(descriptor)
 

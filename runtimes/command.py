@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from runtimes.sync import Active, SiteStatus, SyncResult
 
 RootOption = Annotated[Path, typer.Option("--root", help="The publisher's root.json, got on a separate way.")]
-SourceOption = Annotated[str, typer.Option("--from", help="Published tree: http(s) address, folder or USB stick.")]
+SourceOption = Annotated[
+    str, typer.Option("--from", help="Published tree: http(s) address, s3://BUCKET/PREFIX, folder or USB stick.")
+]
+BlobsOption = Annotated[
+    str | None,
+    typer.Option("--blobs", help="What is asked for blobs first: such an address, or oci+https://HOST/REPOSITORY."),
+]
+FloorOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--floor", help="Folder on another disk: no older release is taken, even after this disk is restored."
+    ),
+]
 OnceOption = Annotated[
     str | None, typer.Option("--from", help="Another copy of the same tree, this once: a folder or a USB stick.")
 ]
@@ -50,12 +62,21 @@ def show_version(name: str, wanted: bool) -> None:
 
 
 def enroll(
-    state: Path, root: Path, source: str, site: str, kind: Literal["edge", "central"], pack_key: Path | None
+    state: Path,
+    root: Path,
+    source: str,
+    site: str,
+    kind: Literal["edge", "central"],
+    pack_key: Path | None,
+    blobs: str | None = None,
+    floor: Path | None = None,
 ) -> None:
     """Make a folder the state of a site and say what comes next."""
     from runtimes import sync
 
-    enrolment = sync.enroll(state, root=root, source=source, site=site, kind=kind, pack_key=pack_key)
+    enrolment = sync.enroll(
+        state, root=root, source=source, site=site, kind=kind, pack_key=pack_key, blobs=blobs, floor=floor
+    )
     typer.echo(f"{enrolment.site}: enrolled with root {enrolment.root[:19]}, source {enrolment.source}; next: sync")
 
 
@@ -95,6 +116,7 @@ def status_lines(status: SiteStatus) -> list[str]:
     else:
         lines.append(f"active: {active.channel} {active.manifest_version}, profile {active.profile}")
         lines.append(f"seen: {active.seen.isoformat()}, {status.offline_hours_left or 0:.0f} hours left without it")
+        lines += [status.halted] if status.halted else []
         lines += _workflow_lines(active)
     last = status.last_sync
     if last is not None:

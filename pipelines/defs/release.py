@@ -9,8 +9,8 @@ from fleet_manifests.bundle import bundle_name
 from pipelines.defs import show
 from pipelines.defs.partitions import CHANNELS, build_of, builds
 from pipelines.project.load import Project
+from pipelines.steps import approvals, cards
 from pipelines.steps import builds as build_steps
-from pipelines.steps import cards
 from pipelines.steps import release as steps
 from pipelines.steps.configs import author_of
 
@@ -64,7 +64,8 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
             offered = steps.offer(project)
             said = (*offered.refused, *offered.unmeasurable)
             return _outcome(offered.manifest, said, cards.release_card(project))
-        return _outcome(steps.promote(project, context.partition_key, managers=config.managers), ())
+        done = approvals.promote(project, context.partition_key, managers=config.managers)
+        return _outcome(done.published, ()) if done.published is not None else _waits(done)
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)
     def pullable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -77,6 +78,24 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         )
 
     return [bundle, fleet_manifest], [signature, pullable]
+
+
+def _waits(done: approvals.Done) -> dg.MaterializeResult[None]:
+    """A version that other release managers have to approve: nothing is published yet."""
+    assert done.pending is not None  # not published
+    return dg.MaterializeResult(
+        metadata={
+            "pending": dg.MetadataValue.text(
+                f"version {done.pending.version} waits for {done.pending.missing} more of "
+                f"{', '.join(done.pending.waiting)}: `lading release approve {done.pending.channel} --as NAME`"
+            ),
+            "digest": dg.MetadataValue.text(done.pending.digest),
+            "changes": show.table(
+                ["", "", "what", "how"],
+                [(one.section, one.kind, one.name, "; ".join(one.said)) for one in done.changes],
+            ),
+        }
+    )
 
 
 def _outcome(manifest: FleetManifest, refused: tuple[str, ...], card: Path | None = None) -> dg.MaterializeResult[None]:

@@ -255,6 +255,10 @@ class FleetSpec(Spec):
     central: CentralSpec | None = None
     max_offline_hours: Annotated[int, Field(ge=1)] = 24 * 30
     receipts: ReceiptsSpec = ReceiptsSpec()
+    evidence_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Days after which evidence no longer lets a build into `canary` or `stable`."""
+    licences: tuple[str, ...] = ()
+    """Licences (SPDX) that a base or corpus may have; empty: any that is stated."""
     sites: tuple[SiteSpec, ...] = ()
 
     @model_validator(mode="after")

@@ -62,12 +62,14 @@ def enroll(
     state: StateOption,
     site: command.SiteOption = "central",
     pack_key_file: command.PackKeyOption = None,
+    blobs: command.BlobsOption = None,
+    floor: command.FloorOption = None,
 ) -> None:
     """Give trust once: whose signatures count, where releases are fetched.
 
     Example: lading-central enroll --root root.json --from https://fleet.example
     """
-    command.enroll(state, root, source, site, "central", pack_key_file)
+    command.enroll(state, root, source, site, "central", pack_key_file, blobs, floor)
 
 
 @app.command()

@@ -65,6 +65,8 @@ def enroll(
         Path | None, typer.Option(help="File with the token that the centre made for this site.")
     ] = None,
     pack_key_file: command.PackKeyOption = None,
+    blobs: command.BlobsOption = None,
+    floor: command.FloorOption = None,
 ) -> None:
     """Give trust once: who this site is, whose signatures count, where releases are fetched.
 
@@ -75,7 +77,7 @@ def enroll(
     from runtimes.edge.service import TOKEN_FILE
 
     token = None if central_token_file is None else tokens.read(central_token_file)
-    command.enroll(state, root, source, site, "edge", pack_key_file)
+    command.enroll(state, root, source, site, "edge", pack_key_file, blobs, floor)
     if token is not None:
         tokens.write(state / TOKEN_FILE, token)
     typer.echo(f"its device key signs measurements; to register it: lading-site device-key > {site}.pem, then at the "

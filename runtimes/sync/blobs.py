@@ -28,10 +28,21 @@ class Blobs:
     A name without `.part` is given only to bytes whose digest was checked and written out.
     """
 
-    def __init__(self, folder: Path, *, pause: Callable[[float], None] = time.sleep) -> None:
-        """Use an existing folder; `pause` waits between two attempts, in seconds."""
+    def __init__(
+        self, folder: Path, *, mirrors: Iterable[Source] = (), pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Use an existing folder.
+
+        Args:
+            folder: where the blobs are.
+            mirrors: asked for a blob first, each as long as it can be reached and gives what was signed.
+            pause: waits between two attempts, in seconds.
+        """
         self._folder = folder
+        self._mirrors = list(mirrors)
         self._pause = pause
+        self.passed_over: list[str] = []
+        """Why a mirror is not asked any more, each."""
         self.fetched_bytes = 0
         """Bytes that came over the line, resumed and thrown away ones included."""
         self.reused = 0
@@ -75,7 +86,7 @@ class Blobs:
         """Bring one blob here, resuming what an earlier attempt left behind.
 
         Args:
-            source: what to ask; it is trusted with nothing.
+            source: what to ask where no mirror has it; it is trusted with nothing, and neither is a mirror.
             blob: digest and size that a signed document states.
             moved: told about every piece, in bytes.
 
@@ -86,6 +97,18 @@ class Blobs:
         """
         if self.has(blob):
             return self.path(blob.digest)
+        for mirror in tuple(self._mirrors):
+            try:
+                return self._fetch(mirror, blob, moved)
+            except MissingError:
+                continue
+            except (IntegrityError, UnreachableError) as exc:
+                self._mirrors.remove(mirror)
+                self.passed_over.append(str(exc))
+        return self._fetch(source, blob, moved)
+
+    def _fetch(self, source: Source, blob: Descriptor, moved: Callable[[int], None]) -> Path:
+        """Bring one blob here from one source."""
         part = self.path(blob.digest + PART)
         if part.is_symlink():
             part.unlink()

@@ -112,7 +112,7 @@ def pulled(
             contextlib.closing(open_source(normal_address(wanted.source or enrolment.source))) as source,
         ):
             running = _running(state)
-            load_floor(state, running).check_clock(now)
+            load_floor(state, running, enrolment.floor_file).check_clock(now)
             documents = signed_documents(state, enrolment, source, now)
             documents.refresh()
             found = accept(state, enrolment, documents, now=now, running=running, channel=CHANNEL)
@@ -137,6 +137,8 @@ def choose(found: Accepted, wanted: Wanted, host: HostFacts) -> Candidate:
         IntegrityError: the manifest contradicts itself.
     """
     manifest, assignment, workflow = found.manifest, found.assignment, wanted.workflow
+    if found.halted is not None:
+        raise RefusedError(found.halted)
     where = f"{CHANNEL} {manifest.version}"
     entry = manifest.workflows.get(workflow)
     if entry is None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet_manifests.bundle import Descriptor, OciManifest
-from fleet_manifests.errors import IntegrityError, LadingError
-from fleet_manifests.manifest import FleetManifest
+from fleet_manifests.errors import IntegrityError, LadingError, RefusedError
 from fleet_manifests.profile import HostFacts
 from fleet_manifests.program import version
 from fleet_manifests.wire import dump
@@ -22,8 +21,9 @@ from runtimes.sync.blobs import Blobs
 from runtimes.sync.fetch import Fetch
 from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor
+from runtimes.sync.orders import take_orders
 from runtimes.sync.packs import is_encrypted, key_missing
-from runtimes.sync.plan import Plan, check_agent, make_plan, without_revoked
+from runtimes.sync.plan import Plan, check_agent, make_plan, revoked, without_revoked
 from runtimes.sync.report import LAST_SYNC_FILE, MOST_FALLBACKS, LastSync
 from runtimes.sync.seam import storing
 from runtimes.sync.site import BLOBS, LOCK_FILE, Enrolment, load_enrolment, pack_key
@@ -85,7 +85,7 @@ def sync(
         state: the state folder of an enrolled site.
         progress: told how far it is.
         now: the present moment; None asks the system.
-        source: another copy of the same tree for this once (a USB stick), with the same checks.
+        source: another copy of the same tree for this once (a USB stick), with the same checks; nothing else is asked.
         agent: the machine and program; None takes this one.
 
     Raises:
@@ -99,8 +99,13 @@ def sync(
     begun = time.monotonic()
     moment = now or datetime.now(UTC)
     with storing(state), only_one(state / LOCK_FILE):
-        with contextlib.closing(open_source(normal_address(source or enrolment.source))) as opened:
-            run = _Sync(state, enrolment, opened, moment, agent or Agent(), progress or (lambda part, what: None))
+        with contextlib.ExitStack() as closing:
+            opened = closing.enter_context(contextlib.closing(open_source(normal_address(source or enrolment.source))))
+            mirrors: list[Source] = []
+            if enrolment.blobs is not None and source is None:
+                mirrors.append(closing.enter_context(contextlib.closing(open_source(enrolment.blobs))))
+            told = progress or (lambda part, what: None)
+            run = _Sync(state, enrolment, opened, mirrors, moment, agent or Agent(), told)
             try:
                 with storing(state):
                     changed, active = run.run()
@@ -117,12 +122,19 @@ class _Sync:
     """The steps of one sync, in order. Whatever a step raises, the running version stays."""
 
     def __init__(
-        self, state: Path, enrolment: Enrolment, source: Source, now: datetime, agent: Agent, progress: Progress
+        self,
+        state: Path,
+        enrolment: Enrolment,
+        source: Source,
+        mirrors: Sequence[Source],
+        now: datetime,
+        agent: Agent,
+        progress: Progress,
     ) -> None:
         self._state, self._enrolment, self._source = state, enrolment, source
         self._now, self._agent, self._progress = now, agent, progress
         self._documents: SignedDocuments | None = None
-        self.blobs = Blobs(state / BLOBS, pause=agent.pause)
+        self.blobs = Blobs(state / BLOBS, mirrors=mirrors, pause=agent.pause)
         self._fetch = Fetch(self.blobs, source)
         self.shortcuts = self._fetch.shortcuts
 
@@ -135,16 +147,20 @@ class _Sync:
         """All of it: whether the version changed, and the version."""
         stage.clear_staging(self._state)
         running = self._running()
-        load_floor(self._state, running).check_clock(self._now)
+        load_floor(self._state, running, self._enrolment.floor_file).check_clock(self._now)
         self._progress(0.0, "refreshing signed metadata")
         documents = self._refresh()
-        found = accept(self._state, self._enrolment, documents, now=self._now, running=running)
-        running = self._acknowledge(running, found.manifest)
+        orders = take_orders(self._state, documents)
+        running = self._stop(running, orders.stops)
+        found = accept(self._state, self._enrolment, documents, now=self._now, running=running, orders=orders)
+        running = self._stop(running, revoked(found.manifest.revocations), seen=self._now)
         check_agent(found.manifest, self._agent.version)
         plan = make_plan(found.manifest, found.digest, found.assignment, self._agent.facts())
         plan = self._openable(plan, running)
         if running is not None and plan.is_running(running):
             changed, active = False, running
+        elif found.halted is not None:
+            changed, active = False, _undisturbed(running, found.halted)
         else:
             changed, active = True, self._install(plan, documents, running)
             documents.forget_unused()
@@ -163,7 +179,7 @@ class _Sync:
             seconds=round(time.monotonic() - begun, 3),
             fetched_bytes=self.fetched_bytes,
             rebuilt=self.shortcuts.rebuilt,
-            fallbacks=tuple(self.shortcuts.fallbacks[:MOST_FALLBACKS]),
+            fallbacks=tuple([*self.blobs.passed_over, *self.shortcuts.fallbacks][:MOST_FALLBACKS]),
         )
         write_file(self._state / LAST_SYNC_FILE, dump(last))
 
@@ -180,13 +196,16 @@ class _Sync:
         self._documents.refresh()
         return self._documents
 
-    def _acknowledge(self, running: Active | None, manifest: FleetManifest) -> Active | None:
-        """Note that the repository was seen, and stop at once what was revoked: before any download."""
+    def _stop(
+        self, running: Active | None, reasons: Mapping[str, str], *, seen: datetime | None = None
+    ) -> Active | None:
+        """Stop at once what was revoked, before any download; note when the repository was seen whole."""
         if running is None:
             return None
-        running = without_revoked(running, manifest, self._now)
-        stage.rewrite(self._state, running)
-        return running
+        now = without_revoked(running, reasons, seen or running.seen)
+        if now != running:
+            stage.rewrite(self._state, now)
+        return now
 
     def _openable(self, plan: Plan, running: Active | None) -> Plan:
         """The plan without the workflows whose pack is encrypted, where this site has no key."""
@@ -240,3 +259,14 @@ class _Sync:
         return {
             name: stage.Signed(layout, self.blobs.path(signature.digest)) for name, (layout, signature) in found.items()
         }
+
+
+def _undisturbed(running: Active | None, halted: str) -> Active:
+    """What runs while its channel is halted.
+
+    Raises:
+        RefusedError: nothing runs here yet.
+    """
+    if running is None:
+        raise RefusedError(f"{halted}; this site has nothing yet")
+    return running

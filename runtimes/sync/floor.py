@@ -2,6 +2,9 @@
 
 TUF keeps its own versions in the metadata cache. The floor is ours: it holds when that cache
 is lost, covers the documents that TUF only transports, and covers the clock, which TUF believes.
+
+A site whose disk may be restored from an image keeps a second copy elsewhere: an image brings back the floor that lies
+on it too.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from fleet_manifests.errors import IntegrityError
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.wire import Digest, Wire, dump, parse
 from runtimes.sync.active import Active
+from runtimes.sync.authority import Authority
 from runtimes.sync.files import write_file
 
 FLOOR_FILE = "floor.json"
@@ -30,6 +34,8 @@ class ManifestFloor(Wire):
 
     version: Annotated[int, Field(ge=1)]
     digest: Digest
+    by: Authority | None = None
+    """Under whose keys; None: accepted before sites noted that."""
 
 
 class Floor(Wire):
@@ -38,6 +44,8 @@ class Floor(Wire):
     schema_version: Literal[1] = 1
     seen: AwareDatetime | None = None
     assignment: Annotated[int, Field(ge=0)] = 0
+    assigned_by: Authority | None = None
+    """Under whose keys the assignment was accepted."""
     manifests: dict[str, ManifestFloor] = {}
 
     def check_clock(self, now: datetime) -> None:
@@ -86,31 +94,103 @@ class Floor(Wire):
                 "publish the change under a new version"
             )
 
-    def raised(self, now: datetime, assignment: Assignment, manifest: FleetManifest, digest: str) -> Floor:
-        """The floor after these documents were accepted."""
-        accepted = {manifest.channel: ManifestFloor(version=manifest.version, digest=digest)}
+    def rekeyed(self, role: str, by: Authority) -> Floor:
+        """This floor without what was accepted under keys that were replaced since (`runtimes.sync.authority`).
+
+        Args:
+            role: `sites`, or a channel.
+            by: whose keys count now.
+        """
+        if role == "sites":
+            fallen = self.assigned_by is not None and by.replaces(self.assigned_by)
+            return self.model_copy(update={"assignment": 0, "assigned_by": None}) if fallen else self
+        known = self.manifests.get(role)
+        if known is None or known.by is None or not by.replaces(known.by):
+            return self
+        kept = {channel: accepted for channel, accepted in self.manifests.items() if channel != role}
+        return self.model_copy(update={"manifests": kept})
+
+    def joined(self, other: Floor) -> Floor:
+        """The higher of two floors in each number; of two manifests of one version, the other's."""
+        manifests = dict(self.manifests)
+        for channel, accepted in other.manifests.items():
+            known = manifests.get(channel)
+            if known is None or not _above(known.version, known.by, accepted.version, accepted.by):
+                manifests[channel] = accepted
+        seen = max((moment for moment in (self.seen, other.seen) if moment is not None), default=None)
+        higher = self if _above(self.assignment, self.assigned_by, other.assignment, other.assigned_by) else other
+        return Floor(seen=seen, assignment=higher.assignment, assigned_by=higher.assigned_by, manifests=manifests)
+
+    def raised(
+        self,
+        now: datetime,
+        assignment: Assignment,
+        manifest: FleetManifest,
+        digest: str,
+        *,
+        assigned_by: Authority | None = None,
+        by: Authority | None = None,
+    ) -> Floor:
+        """The floor after these documents were accepted, under these keys."""
+        accepted = {manifest.channel: ManifestFloor(version=manifest.version, digest=digest, by=by)}
         return Floor(
             seen=max(now, self.seen or now),
             assignment=max(assignment.version, self.assignment),
+            assigned_by=assigned_by,
             manifests={**self.manifests, **accepted},
         )
 
 
-def load_floor(state: Path, active: Active | None) -> Floor:
-    """The floor of a site; where its file was lost, what the active version proves.
+def _above(version: int, by: Authority | None, other: int, other_by: Authority | None) -> bool:
+    """Whether one floor is above another: accepted under later keys, or as a later version under the same ones."""
+    if by is not None and other_by is not None and by.keys != other_by.keys:
+        return by.replaces(other_by)
+    return version > other
+
+
+def begin_floor(outside: Path) -> None:
+    """Begin a second copy; one that is there already stays.
 
     Raises:
-        IntegrityError: the file is damaged.
+        OSError: it cannot be written.
+    """
+    outside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not outside.exists():
+        write_file(outside, dump(Floor()))
+
+
+def load_floor(state: Path, active: Active | None, outside: Path | None = None) -> Floor:
+    """The floor of a site; where its file was lost, what the active version proves.
+
+    Args:
+        state: the site's state folder.
+        active: the sound version that runs.
+        outside: the second copy, where the site has one; the higher of each number counts.
+
+    Raises:
+        IntegrityError: a file is damaged, or the second copy is gone.
     """
     path = state / FLOOR_FILE
+    floor = Floor()
     if path.exists():
-        return parse(Floor, path.read_bytes(), where=f"{path} (remove it to fall back on the active version)")
-    if active is None:
-        return Floor()
-    accepted = ManifestFloor(version=active.manifest_version, digest=active.manifest_digest)
-    return Floor(seen=active.seen, assignment=active.assignment_version, manifests={active.channel: accepted})
+        floor = parse(Floor, path.read_bytes(), where=f"{path} (remove it to fall back on the active version)")
+    elif active is not None:
+        accepted = ManifestFloor(version=active.manifest_version, digest=active.manifest_digest)
+        floor = Floor(seen=active.seen, assignment=active.assignment_version, manifests={active.channel: accepted})
+    if outside is None:
+        return floor
+    try:
+        raw = outside.read_bytes()
+    except OSError as exc:
+        raise IntegrityError(
+            f"{outside}: the floor that this site keeps outside its state folder was expected: {exc.strerror}; mount "
+            "its disk, or enrol in a new folder"
+        ) from exc
+    return floor.joined(parse(Floor, raw, where=str(outside)))
 
 
-def save_floor(state: Path, floor: Floor) -> None:
-    """Write the floor durably."""
+def save_floor(state: Path, floor: Floor, outside: Path | None = None) -> None:
+    """Write the floor durably; the second copy first, so that it is never the lower one."""
+    if outside is not None:
+        write_file(outside, dump(floor))
     write_file(state / FLOOR_FILE, dump(floor))

@@ -14,8 +14,9 @@ from fleet_manifests.wire import Digest, Name, Wire, digest_of, dump, parse
 from runtimes.device import ensure_key
 from runtimes.sync.active import VERSIONS
 from runtimes.sync.files import only_one, write_file
+from runtimes.sync.floor import begin_floor
 from runtimes.sync.seam import storing, trusting
-from runtimes.sync.sources import normal_address
+from runtimes.sync.sources import normal_address, normal_blobs_address
 
 SITE_FILE = "site.json"
 ROOT_FILE = "root.json"
@@ -37,14 +38,32 @@ class Enrolment(Wire):
     site: Name
     kind: Kind
     source: str
-    """An http(s) address or an absolute folder: all that sync ever talks to."""
+    """An http(s) address, `s3://bucket/prefix` or an absolute folder: where signed documents are read."""
+    blobs: str | None = None
+    """What is asked for blobs first: such an address, or a registry (`oci+https://host/repository`). Sync talks to
+    nothing besides these two."""
+    floor: str | None = None
+    """An absolute folder outside the state folder that holds a second copy of the floor."""
     root: Digest
     """The root of trust that was given at enrolment, kept in `root.json`."""
     enrolled: AwareDatetime
 
+    @property
+    def floor_file(self) -> Path | None:
+        """The second copy of the floor, for this site and this root of trust."""
+        return None if self.floor is None else Path(self.floor, f"floor-{self.site}-{self.root[7:19]}.json")
+
 
 def enroll(
-    state: Path, *, root: Path, source: str, site: str, kind: Kind = "edge", pack_key: Path | None = None
+    state: Path,
+    *,
+    root: Path,
+    source: str,
+    site: str,
+    kind: Kind = "edge",
+    pack_key: Path | None = None,
+    blobs: str | None = None,
+    floor: Path | None = None,
 ) -> Enrolment:
     """Make a folder the state of a site. Nothing is asked of the network.
 
@@ -54,19 +73,24 @@ def enroll(
     Args:
         state: the folder, made with mode 0700; everything of the site lives in it.
         root: the publisher's `root.json`, got in a way that the source cannot touch.
-        source: http(s) address, folder or `file://` address of the published tree.
+        source: http(s) address, `s3://bucket/prefix`, folder or `file://` address of the published tree.
         site: the site's name in the fleet.
         kind: `edge` or `central`.
         pack_key: file with the secret key of the site class, as `age-keygen` writes it, for encrypted
             knowledge packs.
+        blobs: what is asked for blobs first: such an address, or `oci+https://host/repository`.
+        floor: a folder for a second copy of the floor, on a disk that no image of this one restores.
 
     Raises:
-        UsageError: `root`, `source`, `site` or `pack_key` is not what it must be.
+        UsageError: `root`, `source`, `site`, `pack_key`, `blobs` or `floor` is not what it must be.
         RefusedError: the folder is enrolled differently already.
         StorageError: the folder cannot be written.
     """
     raw = _read_root(root)
-    wanted = _enrolment(site, kind, normal_address(source), raw)
+    mirror = None if blobs is None else normal_blobs_address(blobs)
+    wanted = _enrolment(site, kind, normal_address(source), raw).model_copy(
+        update={"blobs": mirror, "floor": None if floor is None else str(_outside(state, floor))}
+    )
     key = None if pack_key is None else _read_key(pack_key)
     with storing(state):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,6 +104,8 @@ def enroll(
                 return known
             for folder in (Path(METADATA), BLOBS, Path(VERSIONS)):
                 (state / folder).mkdir(parents=True, exist_ok=True)
+            if wanted.floor_file is not None:
+                begin_floor(wanted.floor_file)
             write_file(state / ROOT_FILE, raw)
             write_file(state / SITE_FILE, dump(wanted))
     return wanted
@@ -165,6 +191,18 @@ def _read_key(path: Path) -> bytes:
     raise UsageError(f"{path}: one line AGE-SECRET-KEY-1... was expected, the secret key of the site class")
 
 
+def _outside(state: Path, floor: Path) -> Path:
+    """The folder for the second copy of the floor.
+
+    Raises:
+        UsageError: it lies in the state folder, and would be restored with it.
+    """
+    found = floor.expanduser().absolute()
+    if found.resolve().is_relative_to(state.resolve()):
+        raise UsageError(f"{floor}: a folder outside the state folder {state} was expected, on another disk")
+    return found
+
+
 def _enrolment(site: str, kind: Kind, source: str, root: bytes) -> Enrolment:
     """The record, checked.
 
@@ -190,7 +228,7 @@ def _same(state: Path, wanted: Enrolment) -> Enrolment:
         RefusedError: it differs.
     """
     found = load_enrolment(state)
-    fields = ("site", "kind", "source", "root")
+    fields = ("site", "kind", "source", "blobs", "floor", "root")
     differing = [name for name in fields if getattr(found, name) != getattr(wanted, name)]
     if differing:
         name = differing[0]

@@ -1,4 +1,4 @@
-"""Where the published tree is read from: a web server, a folder or a USB stick.
+"""Where the published tree is read from: a web server, a bucket, a folder or a USB stick; blobs also from a registry.
 
 A source is trusted with nothing. It gives bytes; who asked counts and verifies them.
 """
@@ -10,27 +10,21 @@ import io
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from fleet_manifests.errors import UnreachableError, UsageError
 from runtimes.sync.seam import MissingError
 
-if TYPE_CHECKING:
-    import httpx
-
 CHUNK = 256 * 1024
-TIMEOUT = 30.0
-"""Seconds to connect, and between two pieces of an answer."""
-GRACE = 30.0
-"""Seconds over which the rate is taken, again and again."""
-SLOWEST = 1024
-"""Bytes per second; a slower answer is given up."""
+BUCKET = "s3://"
+REGISTRY = "oci+"
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)*")
+_REPOSITORY = re.compile(r"/[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class Source(Protocol):
 
 
 def normal_address(source: str) -> str:
-    """The form in which a source is stored: an http(s) URL or an absolute folder.
+    """The form in which a source is stored: an http(s) URL, `s3://bucket/prefix` or an absolute folder.
 
     Raises:
         UsageError: another scheme, or an address with a password, query or fragment.
@@ -74,18 +68,53 @@ def normal_address(source: str) -> str:
                 "or fragment; credentials belong into ~/.netrc"
             )
         return source.rstrip("/")
+    if parts.scheme == "s3":
+        if not _BUCKET.fullmatch(source.rstrip("/")):
+            raise UsageError(f"s3://{parts.hostname or ''}: s3://BUCKET or s3://BUCKET/PREFIX was expected")
+        return source.rstrip("/")
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise UsageError(f"{source}: a file address has three slashes and no host")
         return str(Path(unquote(parts.path)).absolute())
     if "://" in source:
-        raise UsageError(f"{source}: an http, https or file address or a folder was expected")
+        raise UsageError(f"{source}: an http, https, s3 or file address or a folder was expected")
     return str(Path(source).expanduser().absolute())
 
 
+def normal_blobs_address(source: str) -> str:
+    """The same for what gives blobs alone, which may also be a registry: `oci+https://host/repository`.
+
+    Raises:
+        UsageError: as `normal_address`, or the name of the repository is none.
+    """
+    if not source.startswith(REGISTRY):
+        return normal_address(source)
+    web = source.removeprefix(REGISTRY)
+    if not web.startswith(("http://", "https://")) or not _REPOSITORY.fullmatch(urlsplit(web).path):
+        raise UsageError(f"{source}: oci+https://HOST/REPOSITORY was expected, with a name of small letters")
+    return f"{REGISTRY}{normal_address(web)}"
+
+
 def open_source(address: str) -> Source:
-    """The source at a normal address."""
-    return HttpSource(address) if address.startswith(("http://", "https://")) else FolderSource(Path(address))
+    """The source at a normal address. What it needs is imported here.
+
+    Raises:
+        MissingExtraError: a bucket, without what signs its requests.
+        UsageError: a bucket, without credentials on this machine.
+    """
+    if address.startswith(("http://", "https://")):
+        from runtimes.sync.web import HttpSource
+
+        return HttpSource(address)
+    if address.startswith(BUCKET):
+        from runtimes.sync.bucket import bucket_source
+
+        return bucket_source(address)
+    if address.startswith(REGISTRY):
+        from runtimes.sync.registry import RegistrySource
+
+        return RegistrySource(address)
+    return FolderSource(Path(address))
 
 
 class FolderSource:
@@ -134,86 +163,6 @@ class FolderSource:
                 yield chunk
 
 
-class HttpSource:
-    """A web server or bucket. Follows no redirect: only the enrolled address is ever asked."""
-
-    def __init__(self, address: str, *, timeout: float = TIMEOUT, slowest: int = SLOWEST, grace: float = GRACE):
-        """Ask `address`; give up after `timeout` seconds of silence, or below `slowest` bytes a second."""
-        import httpx
-
-        self._address = address
-        self._slowest = slowest
-        self._grace = grace
-        self._client = httpx.Client(
-            timeout=timeout,
-            follow_redirects=False,
-            headers={"Accept-Encoding": "identity", "User-Agent": "lading-site"},
-        )
-
-    @property
-    def address(self) -> str:
-        """The base address."""
-        return self._address
-
-    @contextlib.contextmanager
-    def open(self, path: str, offset: int = 0) -> Iterator[Stream]:
-        """See `Source.open`. Resumes with a `Range` request."""
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        with (
-            _asking(self._address),
-            self._client.stream("GET", f"{self._address}/{path}", headers=headers) as response,
-        ):
-            start = self._start(response, path, offset)
-            yield Stream(start, self._paced(response.iter_raw()))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def _start(self, response: httpx.Response, path: str, offset: int) -> int:
-        """Where the answer starts.
-
-        Raises:
-            MissingError: 403, 404 or 410.
-            UnreachableError: any other answer than the file.
-        """
-        status = response.status_code
-        if status == 200:
-            return 0
-        if status == 206 and _range_start(response.headers.get("Content-Range", "")) == offset:
-            return offset
-        if status in (403, 404, 410):
-            raise MissingError(f"{self._address} has no {path} (HTTP {status}); check the address or publish again")
-        if status == 206:
-            raise UnreachableError(f"{self._address}/{path}: answered with a part that was not asked for")
-        if response.is_redirect:
-            target = response.headers.get("Location", "?")
-            raise UnreachableError(f"{self._address}/{path}: sends on to {target}; enrol with the final address")
-        raise UnreachableError(f"{self._address}/{path}: HTTP {status}; try again later")
-
-    def _paced(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The chunks, given up when they trickle, at the start or later."""
-        begun, received = time.monotonic(), 0
-        with _asking(self._address):
-            for chunk in chunks:
-                yield chunk
-                received += len(chunk)
-                elapsed = time.monotonic() - begun
-                if elapsed < self._grace:
-                    continue
-                if received < elapsed * self._slowest:
-                    raise UnreachableError(
-                        f"{self._address}: {received} bytes in {elapsed:.1f} s, less than {self._slowest} a second"
-                    )
-                begun, received = time.monotonic(), 0
-
-
-def _range_start(header: str) -> int | None:
-    """The first byte that a `Content-Range` header names."""
-    match = re.match(r"bytes (\d+)-", header)
-    return int(match[1]) if match else None
-
-
 @contextlib.contextmanager
 def _reading(address: str) -> Iterator[None]:
     """Translate what the operating system raises about a folder source."""
@@ -221,14 +170,3 @@ def _reading(address: str) -> Iterator[None]:
         yield
     except OSError as exc:
         raise UnreachableError(f"{address}: cannot be read: {exc.strerror or exc}") from exc
-
-
-@contextlib.contextmanager
-def _asking(address: str) -> Iterator[None]:
-    """Translate what httpx raises."""
-    import httpx
-
-    try:
-        yield
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        raise UnreachableError(f"{address}: {exc or type(exc).__name__}; the running version stays") from exc

@@ -37,11 +37,12 @@ from fleet_manifests.evidence import now
 from fleet_manifests.receipt import SUFFIX
 from pipelines.project.load import Project, load_project
 from pipelines.steps import evidence, receipts
+from pipelines.steps.approvals import promote
 from pipelines.steps.builds import VALIDATION
 from pipelines.steps.devices import add_device
 from pipelines.steps.outcomes import outcomes
 from pipelines.steps.received import counting, evidence_of, kept
-from pipelines.steps.release import offer, promote, publish, release_of
+from pipelines.steps.release import offer, publish, release_of
 from pipelines.store import Step
 from runtimes.device import DeviceKey, load_key
 from runtimes.measure.device import Device, measure

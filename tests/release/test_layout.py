@@ -8,7 +8,7 @@ import pytest
 
 from fleet_manifests import Descriptor, digest_of, dump, parse
 from fleet_manifests.bundle import MANIFEST_TYPE, SIGNATURE_TYPE, BundleRef
-from release.layout import EMPTY_BLOB, Index, artifact_entry, referrer
+from release.layout import EMPTY_BLOB, INDEX_TYPE, REF_NAME, Index, artifact_entry, referrer, referrers
 
 pytestmark = pytest.mark.unit
 SIGNATURE = Descriptor(media_type=SIGNATURE_TYPE, digest=digest_of(b"signature"), size=9)
@@ -54,3 +54,24 @@ def test_the_empty_blob_is_the_one_of_the_oci_specification() -> None:
 def test_a_bundle_can_be_asked_for_by_name() -> None:
     name = artifact_entry(BUNDLE).annotations["org.opencontainers.image.ref.name"]
     assert name == f"triage--edge.{BUNDLE.digest.removeprefix('sha256:')[:12]}"
+
+
+def test_what_is_attached_is_found_by_the_tag_of_the_specification() -> None:
+    _, listed = referrer(BUNDLE, SIGNATURE)
+    raw, entry = referrers(BUNDLE, [listed])
+    assert entry.annotations == {REF_NAME: BUNDLE.digest.replace(":", "-")}
+    assert (entry.media_type, entry.digest, entry.size) == (INDEX_TYPE, digest_of(raw), len(raw))
+    (one,) = json.loads(raw)["manifests"]
+    assert (one["digest"], one["artifactType"]) == (listed.digest, SIGNATURE_TYPE)
+    assert REF_NAME not in one["annotations"]
+
+
+def test_a_name_belongs_to_the_newest_that_has_it() -> None:
+    """A later release attaches more to the same bundle; two entries of one name would be ambiguous to every tool."""
+    _, first = referrer(BUNDLE, SIGNATURE)
+    _, second = referrer(BUNDLE, SIGNATURE.model_copy(update={"digest": digest_of(b"evidence")}))
+    _, before = referrers(BUNDLE, [first])
+    _, after = referrers(BUNDLE, [first, second])
+    index = Index().merged([first, before]).merged([second, after])
+    assert [entry.digest for entry in index.manifests if entry.media_type == INDEX_TYPE] == [after.digest]
+    assert len(index.manifests) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from fleet_manifests import Descriptor, IntegrityError, StorageError, digest_of
+from release import tree as module
 from release.tree import Tree, locked
 
 pytestmark = pytest.mark.unit
@@ -139,12 +141,41 @@ def test_files_and_folders_are_made_durable(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_leftovers_of_a_killed_publisher_are_swept(tmp_path: Path) -> None:
-    for folder in ("blobs/sha256", "metadata"):
+    for folder in (".staging", "metadata"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / ".half.0a1b2c3d.tmp").write_text("half")
-        (tmp_path / folder / "whole").write_text("whole")
-    Tree(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["whole", "whole"]
+        (tmp_path / folder / "one").write_text("one")
+    tree = Tree(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["one"]
+    tree.write("targets/a.json", b"a")
+    tree.settle()
+    assert not (tmp_path / ".staging").exists()
+
+
+def test_many_files_are_made_durable_by_one_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(module, "_sync_all", synced.append)
+    tree = Tree(tmp_path)
+    for number in range(200):
+        tree.write(f"targets/sites/{number}.json", b"x")
+    tree.settle()
+    assert synced == [tmp_path]
+
+
+def test_a_file_system_that_cannot_be_synced_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real call, on something that has no file system any more."""
+    module._sync_all(tmp_path)
+
+    class Broken:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def syncfs(self, descriptor: int) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", Broken)
+    with pytest.raises(StorageError, match="Input/output error"):
+        module._sync_all(tmp_path)
 
 
 def test_the_lock_excludes_and_names_its_holder(tmp_path: Path) -> None:

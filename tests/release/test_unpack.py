@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from fleet_manifests import IntegrityError
+from fleet_manifests import BundleRef, Descriptor, IntegrityError, OciManifest, digest_of, dump
+from fleet_manifests.bundle import FILEPATH, MANIFEST_TYPE
 from release import unpack
+from release.published import blob_path
 
 pytestmark = pytest.mark.unit
 
@@ -41,3 +43,22 @@ def test_a_blob_that_is_not_what_it_says_is_refused(shipped: Any, public: Path, 
     blob.unlink()
     with pytest.raises(IntegrityError, match="expected a published blob"):
         unpack(public, ref, out)
+
+
+@pytest.mark.parametrize("path", ["../../evil", "/etc/evil", "a/../../evil", ".git/evil", "a\\..\\evil", "c:evil", ""])
+def test_archive_traversal_on_unpack(shipped: Any, public: Path, tmp_path: Path, path: str) -> None:
+    """A manifest that the publisher never made, under a digest that somebody names."""
+    _, ref = shipped
+
+    def put(raw: bytes, kind: str, **annotations: str) -> Descriptor:
+        blob_path(public, digest_of(raw)).write_bytes(raw)
+        return Descriptor(media_type=kind, digest=digest_of(raw), size=len(raw), annotations=annotations)
+
+    layer = put(b"evil", "application/octet-stream", **{FILEPATH: path})
+    raw = dump(OciManifest.model_construct(config=put(b"{}", "x"), layers=(layer,)))
+    forged = BundleRef(name=ref.name, manifest=put(raw, MANIFEST_TYPE), signature=ref.signature)
+    out = tmp_path / "out" / "deep"
+    out.mkdir(parents=True)
+    with pytest.raises(IntegrityError, match="is not a path inside a bundle"):
+        unpack(public, forged, out)
+    assert not list(tmp_path.rglob("evil*"))

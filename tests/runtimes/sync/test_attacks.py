@@ -551,6 +551,36 @@ def test_pipe_in_place_of_a_blob(running: Any) -> None:
     refused(running, UnreachableError, "a regular file was expected")
 
 
+@pytest.mark.parametrize("name", ["metadata/timestamp.json", "blob"])
+def test_link_to_a_device_in_place_of_a_file(running: Any, name: str) -> None:
+    """Nor can it make the site read for ever."""
+    next_release(running)
+    path = running.repository.folder / name
+    if name == "blob":
+        path = running.repository.folder / "blobs/sha256" / blob_of(running, "model.onnx")
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    refused(running, UnreachableError, "a regular file was expected")
+    assert running.content() == "one"
+
+
+def test_slow_retrieval(running: Any, make_web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that keeps every read alive and never gets anywhere is given up, and the running version stays."""
+    from runtimes.sync import web as module
+
+    next_release(running)
+    server = make_web(running.repository.folder)
+    server.trickle = 1
+    original = module.HttpSource.__init__
+    monkeypatch.setattr(
+        module.HttpSource,
+        "__init__",
+        lambda self, address: original(self, address, slowest=10**9, grace=0.02),
+    )
+    refused(running, UnreachableError, "less than 1000000000 a second", source=server.address)
+    assert running.content() == "one"
+
+
 def test_exchanged_root_on_the_site(running: Any) -> None:
     (running.state / "root.json").write_bytes(b"{}")
     with pytest.raises(LadingError, match="was given at enrolment and is not here"):

@@ -14,7 +14,8 @@ import pytest
 
 from fleet_manifests import Descriptor, IntegrityError, StorageError, UnreachableError, digest_of
 from runtimes.sync.blobs import Blobs
-from runtimes.sync.sources import FolderSource, HttpSource, Stream
+from runtimes.sync.sources import FolderSource, Stream
+from runtimes.sync.web import HttpSource
 
 pytestmark = pytest.mark.unit
 

@@ -1,14 +1,16 @@
 """Power lost or disk full at every change that an update makes to the disk, one after the other.
 
-An audit hook sees each file-system operation of a forked child before it happens. The child
-is killed there (no `finally` runs), or the operation fails there with "no space left". Then
-the state folder must hold exactly one complete version, and the next sync must bring the new one.
+An audit hook sees each file-system operation of a forked child before it happens, a profile function each write,
+truncation and sync. The child is killed there (no `finally` runs), or the operation fails there with "no space left".
+Then the state folder must hold exactly one complete version, and the next sync must bring the new one.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -25,6 +27,8 @@ pytestmark = pytest.mark.integration
 
 TAKE_SPACE = {"os.mkdir", "os.rename", "os.link", "os.symlink"}
 CHANGES = TAKE_SPACE | {"os.remove", "os.rmdir", "os.chmod", "os.truncate"}
+WRITES = {"write", "flush", "truncate", "fsync"}
+"""Calls that raise no audit event."""
 
 
 def is_change(event: str, arguments: tuple[Any, ...], state: str, events: set[str]) -> bool:
@@ -37,6 +41,16 @@ def is_change(event: str, arguments: tuple[Any, ...], state: str, events: set[st
         return False
     inside_rmtree = event in ("os.remove", "os.rmdir") and arguments[1] != -1
     return inside_rmtree or any(str(argument).startswith(state) for argument in arguments)
+
+
+def is_write(call: Any, state: str) -> bool:
+    """Whether a call of a built-in function writes to a file of the state folder, or makes one durable."""
+    if getattr(call, "__name__", "") not in WRITES:
+        return False
+    owner = getattr(call, "__self__", None)
+    if getattr(owner, "__name__", "") == "posix":
+        return True
+    return str(getattr(owner, "name", "")).startswith(state)
 
 
 def in_child(
@@ -52,14 +66,23 @@ def in_child(
         return os.waitpid(child, 0)[1]
     count, state = 0, str(site.state)
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    def counted() -> None:
         nonlocal count
+        count += 1
+        if count == at:
+            trouble()
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if is_change(event, arguments, state, events):
-            count += 1
-            if count == at:
-                trouble()
+            counted()
+
+    def profile(frame: Any, event: str, call: Any) -> None:
+        if event == "c_call" and is_write(call, state):
+            counted()
 
     sys.addaudithook(hook)
+    if events is CHANGES:
+        sys.setprofile(profile)
     code = 3
     try:
         (act or site.sync)()
@@ -129,6 +152,18 @@ def revising(reading: Any, tmp_path: Path) -> Any:
     return reading
 
 
+@pytest.fixture
+def pruning(running: Any, tmp_path: Path) -> Any:
+    """A site that runs release 2 after release 1 and is offered release 3: there is something to remove."""
+    for number, content in ((2, "two"), (3, "three")):
+        running.repository.add_bundle(content)
+        running.repository.release(number)
+        if number == 2:
+            running.sync()
+    shutil.copytree(running.state, tmp_path / "image", symlinks=True)
+    return running
+
+
 def restore(site: Any) -> None:
     shutil.rmtree(site.state)
     shutil.copytree(site.state.parent / "image", site.state, symlinks=True)
@@ -152,6 +187,83 @@ def test_killed_at_every_change_of_an_update(updating: Any) -> None:
     assert len(found) > 40
     assert found == sorted(found), "once the new version serves, it stays"
     assert set(found) == {1, 2}
+
+
+def test_killed_at_every_change_of_an_update_that_prunes(pruning: Any) -> None:
+    found: list[int] = []
+    for at in range(1, 2000):
+        restore(pruning)
+        status = in_child(pruning, kill, at)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        version, content = contents(pruning)
+        assert (version, content) in [(2, "two"), (3, "three")]
+        found.append(version)
+        pruning.sync()
+        assert contents(pruning) == (3, "three")
+        tidy(pruning)
+    assert found == sorted(found)
+    assert set(found) == {2, 3}
+
+
+def test_every_kind_of_change_is_among_those_that_are_tried(pruning: Any, tmp_path: Path) -> None:
+    """So that no operation of an update is left out above without anybody noticing."""
+    seen = tmp_path / "seen.json"
+
+    def record() -> None:
+        state, found = str(pruning.state), []
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            if is_change(event, arguments, state, CHANGES):
+                found.append([event, *map(str, arguments)])
+
+        sys.addaudithook(hook)
+        pruning.sync()
+        state = "nothing of this any more"
+        seen.write_text(json.dumps(found))
+
+    assert in_child(pruning, kill, -1, act=record) == 0
+    changes = [" ".join(one) for one in json.loads(seen.read_text())]
+    for kind, ending in {
+        "a metadata file": "metadata/timestamp.json",
+        "a cached document": "metadata/cache/.tmp-",
+        "the root link": "metadata/root.json",
+        "the floor": "floor.json",
+        "a part of a blob": ".part",
+        "a version": "versions/000003-stable-3",
+        "its record": "active.json",
+        "the way back": "/previous",
+        "the running version": "/current",
+        "the note of the sync": "last_sync.json",
+    }.items():
+        assert any(ending in one for one in changes), kind
+    removed = [one for one in changes if one.startswith(("os.remove", "os.rmdir"))]
+    assert any("000001-stable-1" in one for one in removed), "the oldest version"
+    assert any("blobs/sha256" in one for one in removed), "its blobs"
+    assert any("metadata/cache" in one for one in removed), "its documents"
+
+
+def test_disk_full_in_the_middle_of_any_write(updating: Any) -> None:
+    """No file may grow above a limit, which is moved from nothing to enough: the write that meets it is cut short."""
+    failed = 0
+    for limit in (*range(0, 4000, 160), *range(4000, 30_000, 2000)):
+        restore(updating)
+
+        def limited(limit: int = limit) -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            updating.sync()
+
+        status = in_child(updating, no_space, -1, TAKE_SPACE, act=limited)
+        assert os.WIFEXITED(status)
+        assert os.WEXITSTATUS(status) in (0, 1), f"limit {limit}: only StorageError may come out"
+        failed += os.WEXITSTATUS(status)
+        assert contents(updating) in [(1, "one"), (2, "two")]
+        updating.sync()
+        assert contents(updating) == (2, "two")
+        tidy(updating)
+    assert failed > 10
 
 
 def test_disk_full_at_every_change_of_an_update(updating: Any) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from fleet_manifests import StorageError, UnreachableError, UsageError
 from runtimes.sync.seam import MissingError, storing, trusting
-from runtimes.sync.sources import FolderSource, HttpSource, normal_address, open_source
+from runtimes.sync.sources import FolderSource, normal_address, open_source
+from runtimes.sync.web import HttpSource
 
 pytestmark = pytest.mark.unit
 
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.unit
     [
         ("https://fleet.example/public/", "https://fleet.example/public"),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("s3://models/public/", "s3://models/public"),
+        ("s3://models", "s3://models"),
         ("file:///media/usb%20stick/public", "/media/usb stick/public"),
         ("file://localhost/media", "/media"),
         ("/media/usb", "/media/usb"),
@@ -32,7 +35,10 @@ def test_addresses_have_one_form(given: str, normal: str) -> None:
     assert normal_address(normal) == normal
 
 
-@pytest.mark.parametrize("address", ["ftp://x/y", "s3://bucket", "https://", "http://a@b", "http://a/#b", "file://b/c"])
+@pytest.mark.parametrize("address", [
+    "ftp://x/y", "s3://", "s3://key:secret@bucket", "s3://bucket/../x?y", "s3://B", "oci+https://host/name",
+    "https://", "http://a@b", "http://a/#b", "file://b/c",
+])  # fmt: skip
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(UsageError):
         normal_address(address)

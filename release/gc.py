@@ -1,0 +1,301 @@
+"""Garbage collection of a published tree: old metadata, and blobs that nobody needs any more.
+
+    >>> collect(repository, Keep(digests=reported), dry_run=True).bytes
+    73400320
+
+What stays: what the current release names; every manifest that has not expired, with all that it names; what a pending
+release or a site's last report names; the metadata of the last snapshots, for readers in between; every root for ever,
+so that a site that was away for long follows the chain.
+
+The index is written first and files go last, so that a run that was killed leaves garbage and never a gap.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Signed, Snapshot, Targets
+from tuf.api.serialization import DeserializationError
+
+from fleet_manifests import (
+    Descriptor,
+    FleetManifest,
+    IntegrityError,
+    UsageError,
+    digest_of,
+    dump,
+    parse,
+)
+from fleet_manifests.bundle import ARTIFACT_TYPE
+from fleet_manifests.updates import Updates
+from fleet_manifests.wire import MAX_DOCUMENT_BYTES
+from release import layout, roles
+from release.published import blob_path, read_blob
+from release.repository import Repository
+from release.state import State
+from release.tree import Tree, locked, storage
+
+SNAPSHOTS = 16
+"""Newest snapshots whose metadata stays: a site that began to read one may end with it."""
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What stays besides the release itself."""
+
+    digests: frozenset[str] = frozenset()
+    """Of bundles, packs, manifests and blobs."""
+    versions: frozenset[tuple[str, int]] = frozenset()
+    """Channel and version of manifests."""
+    snapshots: int = SNAPSHOTS
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed, or would be."""
+
+    removed: tuple[str, ...]
+    """Paths in the tree, sorted."""
+    bytes: int
+    kept: int
+    """Files that stay."""
+    dry_run: bool
+
+
+def collect(repository: Repository, keep: Keep = Keep(), *, dry_run: bool) -> Collected:
+    """Remove what nobody needs from a published tree.
+
+    Args:
+        repository: of the tree; its keys say what is published, its clock what has expired.
+        keep: what stays besides.
+        dry_run: only say what would be removed.
+
+    Raises:
+        UsageError: there is no repository.
+        IntegrityError: the tree is not what was signed, or lacks something; nothing is removed.
+        StorageError: another publisher is at work, or a file cannot be removed.
+    """
+    public = repository.public
+    if not repository.exists:
+        raise UsageError(f"{public}: there is no repository; nothing to collect")
+    with locked(public):
+        needed = _Needed(repository.state(), keep)
+        needed.documents()
+        needed.manifests(repository)
+        index = needed.index()
+        gone = sorted(path for path in _files(public) if path not in needed.paths)
+        found = Collected(
+            removed=tuple(path.relative_to(public).as_posix() for path in gone),
+            bytes=sum(path.stat().st_size for path in gone),
+            kept=len(needed.paths),
+            dry_run=dry_run,
+        )
+        if not dry_run and gone:
+            _remove(public, index, gone)
+    return found
+
+
+def named_in(folders: Iterable[Path]) -> Keep:
+    """All that the files below some folders name: pending releases, what sites report (`lading-site status --json`).
+
+    A file counts for every digest in it, and for the manifest of its `channel` and `manifest_version`.
+
+    Raises:
+        IntegrityError: a file cannot be read as text.
+    """
+    digests: set[str] = set()
+    versions: set[tuple[str, int]] = set()
+    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise IntegrityError(f"{path}: what it needs cannot be read: {exc}; mend or remove it") from exc
+        digests.update(_DIGEST.findall(text))
+        try:
+            said = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and isinstance(said.get("manifest_version"), int):
+            versions.add((str(said.get("channel")), said["manifest_version"]))
+    return Keep(frozenset(digests), frozenset(versions))
+
+
+@dataclass
+class _Needed:
+    """The files of a tree that stay."""
+
+    state: State
+    keep: Keep
+    paths: set[Path] = field(default_factory=set)
+    artifacts: set[str] = field(default_factory=set)
+
+    def documents(self) -> None:
+        """Metadata of the release and of the snapshots before it, and the targets that it names."""
+        folder = self.state.public / "metadata"
+        self.paths |= {folder / "timestamp.json", *folder.glob("*.root.json")}
+        newest = self.state.snapshot.signed.version
+        for version in range(max(1, newest - self.keep.snapshots + 1), newest + 1):
+            path = folder / f"{version}.snapshot.json"
+            snapshot = self.state.snapshot.signed if version == newest else _read(path)
+            if isinstance(snapshot, Snapshot):
+                self._snapshot(path, snapshot)
+        for role in self.state.all_roles():
+            if role not in ("root", "timestamp", "snapshot"):
+                self._targets(self.state.targets(role).signed)
+
+    def manifests(self, repository: Repository) -> None:
+        """The manifests that stay, and all that they name."""
+        current = {raw for channel in roles.CHANNELS if (raw := self.state.target(f"{channel}/manifest.json"))}
+        for path, raw in self._published():
+            try:
+                manifest = parse(FleetManifest, raw, where=str(path))
+            except IntegrityError:
+                if raw in current:
+                    raise
+                continue
+            standing = (manifest.channel, manifest.version) in self.keep.versions or digest_of(raw) in self.keep.digests
+            if raw in current or standing or manifest.expires > repository.now():
+                self.paths.add(path)
+                self._manifest(manifest, strict=raw in current)
+        for digest in self.keep.digests:
+            self._artifact(digest)
+
+    def index(self) -> layout.Index:
+        """The index of what stays, whose manifests and what they attach stay too."""
+        path = self.state.public / layout.INDEX_FILE
+        with storage(path):
+            index = parse(layout.Index, path.read_bytes(), where=str(path))
+        names = {layout.referrers_name(digest) for digest in self.artifacts}
+        kept = []
+        for entry in index.manifests:
+            document = _json(blob_path(self.state.public, entry.digest))
+            about = {entry.digest, *_DIGEST.findall(json.dumps(document.get("subject")))}
+            if about & self.artifacts or entry.name in names:
+                kept.append(entry)
+                self._blobs([entry.digest, *_digests(document)])
+        return index.model_copy(update={"manifests": tuple(kept)})
+
+    def _snapshot(self, path: Path, snapshot: Snapshot) -> None:
+        """A snapshot, the documents that it names, and the files that these name."""
+        named = {path.with_name(f"{meta.version}.{name}") for name, meta in snapshot.meta.items()} - self.paths
+        for document in sorted(named):
+            if isinstance(signed := _read(document), Targets):
+                self._targets(signed)
+        self.paths |= {path, *(document for document in named if document.exists())}
+
+    def _targets(self, signed: Targets) -> None:
+        """The files that a role names."""
+        folder = self.state.public / "targets"
+        self.paths |= {folder / info.get_prefixed_paths()[0] for info in signed.targets.values()}
+
+    def _published(self) -> Iterator[tuple[Path, bytes]]:
+        """Every manifest that was ever published and is still there, as its name says."""
+        for channel in roles.CHANNELS:
+            for path in sorted((self.state.public / "targets" / channel).glob("*.manifest.json")):
+                with storage(path):
+                    raw = path.read_bytes()
+                if digest_of(raw) == f"sha256:{path.name.partition('.')[0]}":
+                    yield path, raw
+
+    def _manifest(self, manifest: FleetManifest, *, strict: bool) -> None:
+        """All that a manifest names; `strict`: of the current release, which has to be whole."""
+        builds = [build for entry in manifest.workflows.values() for build in entry.builds.values()]
+        packs = [*manifest.knowledge_packs, *manifest.context_packs]
+        artifacts = [ref for build in builds for ref in (build.bundle, build.reference) if ref is not None]
+        for blob in (*(ref.manifest for ref in artifacts), *(pack.blob for pack in packs)):
+            if strict:
+                read_blob(self.state.public, blob)
+            self._artifact(blob.digest)
+        loose: list[Descriptor | None] = [ref.signature for ref in artifacts]
+        loose += [blob for build in builds for blob in (*build.evidence, build.cases)]
+        loose += [blob for pack in packs for blob in (*pack.evidence, pack.signature)]
+        self._blobs(blob.digest for blob in loose if blob is not None)
+        if manifest.updates is not None:
+            self._updates(manifest.updates, strict=strict)
+
+    def _updates(self, listed: Descriptor, *, strict: bool) -> None:
+        """A list of updates: what a site may take, and for the current release what the next deltas refer to."""
+        self._blobs([listed.digest])
+        try:
+            updates = parse(Updates, read_blob(self.state.public, listed), where=f"updates {listed.digest}")
+        except IntegrityError:
+            if strict:
+                raise
+            return
+        self._blobs(delta.payload.digest for delta in updates.deltas)
+        self._blobs(blob.digest for one in updates.derivations for blob in one.inputs)
+        if strict:
+            self._blobs(content.digest for recent in updates.recent.values() for content in recent)
+
+    def _artifact(self, digest: str) -> None:
+        """A bundle or pack, and its files; a digest of anything else is a blob."""
+        self._blobs([digest])
+        if digest in self.artifacts:
+            return
+        document = _json(blob_path(self.state.public, digest))
+        if document.get("artifactType") == ARTIFACT_TYPE:
+            self.artifacts.add(digest)
+            self._blobs(_digests(document))
+
+    def _blobs(self, digests: Iterable[str]) -> None:
+        """Blobs by digest, where they are there."""
+        self.paths |= {path for digest in digests if (path := blob_path(self.state.public, digest)).is_file()}
+
+
+def _files(public: Path) -> Iterator[Path]:
+    """Every file that garbage collection may remove."""
+    for folder in ("metadata", "targets", "blobs"):
+        yield from (path for path in (public / folder).rglob("*") if path.is_file() or path.is_symlink())
+
+
+def _remove(public: Path, index: layout.Index, gone: Iterable[Path]) -> None:
+    """Write the index of what stays, and remove the rest."""
+    tree = Tree(public)
+    tree.write(layout.INDEX_FILE, dump(index), shared=True)
+    tree.settle()
+    for path in gone:
+        with storage(path):
+            path.unlink()
+    for folder in sorted({path.parent for path in gone}):
+        with storage(folder):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _read(path: Path) -> Signed | None:
+    """A document of an earlier release, or None where it is gone or is none.
+
+    What it names only stays, so nobody has to trust it.
+    """
+    try:
+        signed: Signed = Metadata[Any].from_bytes(path.read_bytes()).signed
+    except (OSError, RepositoryError, DeserializationError, ValueError):
+        return None
+    return signed
+
+
+def _json(path: Path) -> dict[str, object]:
+    """A blob as a JSON object; empty where it is none."""
+    if not path.is_file() or path.stat().st_size > MAX_DOCUMENT_BYTES:
+        return {}
+    try:
+        said = json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _digests(document: dict[str, object]) -> list[str]:
+    """The digests that an OCI manifest or index names."""
+    return _DIGEST.findall(json.dumps(document))

@@ -1,0 +1,307 @@
+"""A published tree over real servers: nginx, an S3-compatible bucket, an OCI registry; and a site that pulls from each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fleet_manifests import FleetManifest, HostFacts, UnreachableError, UsageError
+from release import Release
+from release.gc import collect
+from runtimes.sync import Agent, SyncResult, enroll, load_active, status, sync
+
+pytestmark = pytest.mark.e2e
+HOST = HostFacts(architecture="x86_64", features=("avx2", "avx512_vnni"), cores=4, memory_mb=8192)
+REPOSITORY = "acme/models"
+BUCKET = "models"
+
+
+def needs(program: str) -> str:
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{program} is not installed (Debian: apt-get install {program})")
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def serving(command: list[str], url: str, log: Path) -> Iterator[None]:
+    """A server process, from its first answer on."""
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+        try:
+            for _ in range(200):
+                try:
+                    httpx.get(url, timeout=1, trust_env=False)
+                    break
+                except httpx.HTTPError:
+                    assert process.poll() is None, log.read_text()
+                    time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def manifest(release: Release, builder: Any) -> FleetManifest:
+    """Two releases in canary, of which the second is current, and one site."""
+    release.assign([builder.assignment("s1", channel="canary")])
+    for content in ("first", "second"):
+        made = release.promote("canary", [builder.candidate(content=content)], {"triage": builder.entry()})
+    return made
+
+
+@pytest.fixture
+def nginx(public: Path, manifest: FleetManifest, tmp_path: Path) -> Iterator[str]:
+    """Debian's nginx over the tree, with nothing but static files."""
+    program, port = needs("nginx"), free_port()
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"{'user root; ' if os.getuid() == 0 else ''}daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}} "
+        f"http {{ access_log {folder}/access.log; {temporary} "
+        f"server {{ listen 127.0.0.1:{port}; root {public}; }} }}"
+    )
+    public.parent.chmod(0o755)
+    url = f"http://127.0.0.1:{port}"
+    command = [program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+    with serving(command, f"{url}/oci-layout", folder / "log"):
+        yield url
+
+
+@pytest.fixture
+def bucket(public: Path, manifest: FleetManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The tree in a bucket of moto's S3, which checks every signature."""
+    server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    boto3 = pytest.importorskip("boto3")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "setup")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "setup")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    endpoint = "http://{}:{}".format(*running.get_host_and_port())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    s3 = boto3.client("s3", endpoint_url=endpoint)
+    s3.create_bucket(Bucket=BUCKET)
+    for path in sorted(path for path in public.rglob("*") if path.is_file()):
+        s3.put_object(Bucket=BUCKET, Key=f"public/{path.relative_to(public).as_posix()}", Body=path.read_bytes())
+    iam = boto3.client("iam", endpoint_url=endpoint)
+    iam.create_user(UserName="site")
+    rule = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/public/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+    iam.put_user_policy(UserName="site", PolicyName="read", PolicyDocument=document)
+    key = iam.create_access_key(UserName="site")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    httpx.post(f"{endpoint}/moto-api/reset-auth", content=b"0", trust_env=False)
+    yield f"s3://{BUCKET}/public"
+    running.stop()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """Debian's docker-registry on loopback; its host and port."""
+    program, port = needs("docker-registry"), free_port()
+    config = tmp_path / "registry.yml"
+    config.write_text(
+        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {tmp_path}/registry\n"
+        f"http:\n  addr: 127.0.0.1:{port}\n"
+    )
+    with serving([program, "serve", str(config)], f"http://127.0.0.1:{port}/v2/", tmp_path / "registry.log"):
+        yield f"127.0.0.1:{port}"
+
+
+def names_of(layout: Path) -> dict[str, str]:
+    """Digest by name, of all that an image layout offers."""
+    entries = json.loads((layout / "index.json").read_bytes())["manifests"]
+    return {one["annotations"]["org.opencontainers.image.ref.name"]: one["digest"] for one in entries}
+
+
+def copy(source: str, target: str) -> None:
+    """Copy by skopeo, which refuses to change a byte."""
+    program = needs("skopeo")
+    words = ["copy", "--insecure-policy", "--all", "--preserve-digests", "--src-tls-verify=false"]
+    done = subprocess.run([program, *words, "--dest-tls-verify=false", source, target], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def push(public: Path, registry: str) -> dict[str, str]:
+    """Copy every artifact of a tree to a registry, each under its own name."""
+    names = names_of(public)
+    for name in names:
+        copy(f"oci:{public}:{name}", f"docker://{registry}/{REPOSITORY}:{name}")
+    return names
+
+
+class Site:
+    """A site of the tests: everything as it is, but for the model, which is none."""
+
+    def __init__(self, state: Path, public: Path) -> None:
+        self.state, self.root = state, public / "metadata" / "1.root.json"
+
+    def enroll(self, source: str, **more: Any) -> None:
+        enroll(self.state, root=self.root, source=source, site="s1", **more)
+
+    def sync(self) -> SyncResult:
+        return sync(self.state, agent=Agent(facts=lambda: HOST, smoke=lambda folder, pack: [], pause=lambda _: None))
+
+    def bundle(self) -> str:
+        active = load_active(self.state)
+        assert active is not None
+        return active.workflows["triage"].bundle
+
+
+@pytest.fixture
+def site(tmp_path: Path, public: Path) -> Site:
+    return Site(tmp_path / "state", public)
+
+
+def digest(manifest: FleetManifest) -> str:
+    return manifest.workflows["triage"].builds["edge-x86-vnni"].bundle.digest
+
+
+@pytest.mark.parametrize("kind", ["nginx", "bucket", "public"])
+def test_a_site_pulls_from(kind: str, request: pytest.FixtureRequest, site: Site, manifest: FleetManifest) -> None:
+    site.enroll(str(request.getfixturevalue(kind)))
+    assert site.sync().changed
+    assert site.bundle() == digest(manifest)
+    again = site.sync()
+    assert not again.changed
+    assert again.fetched_bytes < 1000
+
+
+def test_a_broken_download_is_resumed_from(bucket: str, site: Site, manifest: FleetManifest, public: Path) -> None:
+    """The bucket honours `Range` with a signature over it."""
+    site.enroll(bucket)
+    blob = max((path for path in (public / "blobs/sha256").iterdir()), key=lambda path: path.stat().st_size)
+    part = site.state / "blobs/sha256" / f"{blob.name}.part"
+    part.write_bytes(blob.read_bytes()[:-10])
+    site.sync()
+    assert site.bundle() == digest(manifest)
+
+
+def test_a_wrong_secret_is_refused_by_the_bucket(bucket: str, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.enroll(bucket)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(UnreachableError, match=f"{bucket} has no .*HTTP 403"):
+        site.sync()
+
+
+def test_a_machine_without_credentials_is_told(bucket: str, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.enroll(bucket)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(UsageError, match="no credentials were found"):
+        site.sync()
+
+
+def test_every_artifact_goes_to_a_registry_and_back_unchanged(
+    registry: str, public: Path, manifest: FleetManifest, tmp_path: Path
+) -> None:
+    needs("skopeo")
+    names = push(public, registry)
+    assert len(names) == 10, "two bundles, each with a signature, two reports and the index of these"
+    back = tmp_path / "back"
+    for name in names:
+        copy(f"docker://{registry}/{REPOSITORY}:{name}", f"oci:{back}:{name}")
+    assert names_of(back).items() >= names.items()
+    for path in (back / "blobs/sha256").iterdir():
+        assert path.read_bytes() == (public / "blobs/sha256" / path.name).read_bytes()
+
+
+def test_signature_and_evidence_are_found_in_a_registry(registry: str, public: Path, manifest: FleetManifest) -> None:
+    """By the referrers tag, which is for registries without the referrers API."""
+    needs("skopeo")
+    push(public, registry)
+    build = manifest.workflows["triage"].builds["edge-x86-vnni"]
+    tag = build.bundle.digest.replace(":", "-")
+    accept = {"Accept": "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"}
+    base = f"http://{registry}/v2/{REPOSITORY}"
+    attached = []
+    for one in httpx.get(f"{base}/manifests/{tag}", headers=accept, trust_env=False).json()["manifests"]:
+        document = httpx.get(f"{base}/manifests/{one['digest']}", headers=accept, trust_env=False).json()
+        assert document["subject"]["digest"] == build.bundle.digest
+        assert document["artifactType"] == one["artifactType"]
+        attached += [layer["digest"] for layer in document["layers"]]
+    assert set(attached) == {build.bundle.signature.digest, *(blob.digest for blob in build.evidence)}
+
+
+def test_a_site_takes_its_blobs_from_a_registry(
+    registry: str, public: Path, nginx: str, site: Site, manifest: FleetManifest, tmp_path: Path
+) -> None:
+    needs("skopeo")
+    push(public, registry)
+    site.enroll(nginx, blobs=f"oci+http://{registry}/{REPOSITORY}")
+    site.sync()
+    assert site.bundle() == digest(manifest)
+    assert status(site.state).last_sync.fallbacks == ()
+    asked = [line for line in (tmp_path / "nginx/access.log").read_text().splitlines() if "/blobs/" in line]
+    updates = manifest.updates
+    assert updates is not None
+    assert {line.split("/blobs/sha256/")[1].split(" ")[0] for line in asked} <= {
+        updates.digest.removeprefix("sha256:"), *payloads(public, updates.digest)
+    }  # fmt: skip
+
+
+def payloads(public: Path, updates: str) -> set[str]:
+    """What only the origin has: the payloads of deltas."""
+    raw = json.loads((public / "blobs/sha256" / updates.removeprefix("sha256:")).read_bytes())
+    return {delta["payload"]["digest"].removeprefix("sha256:") for delta in raw["deltas"]}
+
+
+def test_a_registry_with_another_blob_under_a_digest(
+    registry: str, public: Path, nginx: str, site: Site, manifest: FleetManifest, tmp_path: Path
+) -> None:
+    """Somebody who can write to the registry's disk changes every blob there."""
+    needs("skopeo")
+    push(public, registry)
+    for path in (tmp_path / "registry").rglob("blobs/sha256/*/*/data"):
+        path.write_bytes(path.read_bytes()[::-1])
+    site.enroll(nginx, blobs=f"oci+http://{registry}/{REPOSITORY}")
+    site.sync()
+    assert site.bundle() == digest(manifest)
+    assert status(site.state).last_sync.fallbacks != ()
+
+
+def test_a_tree_after_garbage_collection_still_goes_to_a_registry(
+    registry: str, release: Release, public: Path, manifest: FleetManifest, clock: Any, builder: Any
+) -> None:
+    needs("skopeo")
+    clock.forward(days=40)
+    release.refresh("canary", "candidates")
+    release.promote("canary", [builder.candidate(content="third")], {"triage": builder.entry()})
+    assert collect(release.repository, dry_run=False).removed
+    assert len(push(public, registry)) == 5
+
+
+def test_a_stick_that_skopeo_wrote_is_enough_for_the_blobs(
+    site: Site, public: Path, manifest: FleetManifest, tmp_path: Path
+) -> None:
+    """Metadata from the tree, blobs from another image layout on a medium."""
+    needs("skopeo")
+    stick = tmp_path / "stick"
+    for name in names_of(public):
+        copy(f"oci:{public}:{name}", f"oci:{stick}:{name}")
+    (stick / "metadata").mkdir()
+    site.enroll(str(public), blobs=str(stick))
+    site.sync()
+    assert site.bundle() == digest(manifest)
