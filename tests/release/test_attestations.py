@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from fleet_manifests import BundleConfig, IntegrityError, RefusedError, Verdict, digest_of, dsse, sha256_of
+from fleet_manifests import BundleConfig, Descriptor, IntegrityError, RefusedError, Verdict, digest_of, dsse, sha256_of
 from fleet_manifests.authors import SignerPolicy, Trust
-from release import Keys, admit, check_candidate
+from release import Keys, Policy, Release, admit, check_candidate
 from release.attestations import FILES, attest_bundle, attestation_descriptor, verify_attestation
+from release.gc import collect
 from release.provenance import Origin
+from release.published import blob_path, read_blob
+from release.recheck import recheck
 from release.signing import Author
 
 pytestmark = pytest.mark.unit
@@ -266,3 +269,54 @@ def test_two_of_one_kind_are_refused(candidate: Any, keys: Keys) -> None:
     twice = replace(candidate, attestations=candidate.attestations[:1] * 2)
     with pytest.raises(RefusedError, match="there are two of kind"):
         admit([check_candidate(twice, keys["builder"].public_pem)], "canary")
+
+
+@pytest.fixture
+def published(
+    candidate: Any, demanding: Trust, keys: Keys, policy: Policy, tmp_path: Path, clock: Any, builder: Any
+) -> Release:
+    """A fleet that demands both, with the build in `canary`."""
+    said = policy.model_copy(update={"authors": demanding.policy})
+    made = Release(tmp_path / "project" / "public", keys, said, now=clock)
+    made.init()
+    made.promote("canary", [candidate], {"triage": builder.entry()})
+    return made
+
+
+def attached(release: Release) -> list[Descriptor]:
+    manifest = release.manifest("canary")
+    assert manifest is not None
+    return list(manifest.workflows["triage"].builds["edge-x86-vnni"].attestations)
+
+
+def test_they_are_published_and_found_by_oci_tools(published: Release) -> None:
+    public = published.repository.public
+    assert len(attached(published)) == 2
+    for blob in attached(published):
+        assert digest_of(read_blob(public, blob)) == blob.digest
+    listed = json.loads((public / "index.json").read_text())["manifests"]
+    referred = [json.loads(read_blob(public, Descriptor.model_validate(one))) for one in listed]
+    layers = {layer["digest"] for one in referred for layer in one.get("layers", [])}
+    assert {blob.digest for blob in attached(published)} <= layers
+
+
+def test_they_are_never_collected(published: Release) -> None:
+    collect(published.repository, dry_run=False)
+    for blob in attached(published):
+        read_blob(published.repository.public, blob)
+
+
+def test_they_are_checked_again_from_the_tree(published: Release, demanding: Trust, tmp_path: Path) -> None:
+    """Between a proposal and its last approval, as everything else."""
+    manifest, public = published.manifest("canary"), published.repository.public
+    assert manifest is not None
+    again = {"known": (), "rules": published.desk.rules(), "scratch": tmp_path / "scratch"}
+    recheck(manifest, public, demanding, **again)
+    workflow = manifest.workflows["triage"]
+    build = workflow.builds["edge-x86-vnni"].model_copy(update={"attestations": ()})
+    less = workflow.model_copy(update={"builds": {"edge-x86-vnni": build}})
+    with pytest.raises(RefusedError, match="the signing policy asks for it and there is none"):
+        recheck(manifest.model_copy(update={"workflows": {"triage": less}}), public, demanding, **again)
+    blob_path(public, attached(published)[0].digest).unlink()
+    with pytest.raises(RefusedError, match="expected a published blob"):
+        recheck(manifest, public, demanding, **again)
