@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from fleet_manifests import Verdict
 from pipelines.cli.output import manifest, table
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def stopped(value: Stopped) -> RenderableType:
 def candidates(found: Sequence[Offered]) -> RenderableType:
     """`candidates`: one line per build or pack, and why it may not be promoted."""
     rows = [(one.name, one.verdict, _short(one.digest), ", ".join(one.channels) or "-") for one in found]
-    reasons = [Text(f"{one.name}: {reason}") for one in found for reason in one.reasons]
+    reasons = [
+        Text(f"{one.name}: {one.verdict.value} in {points}; `lading release show {one.name}` says why")
+        for one in found
+        if (points := ", ".join(gate.name for gate in one.gates if gate.verdict is not Verdict.PASS))
+    ]
     return Group(table("candidates", ["build or pack", "verdict today", "digest", "channels"], rows), *reasons)
 
 
@@ -102,11 +107,11 @@ def candidate(value: Offered) -> RenderableType:
 def standing(value: Standing) -> RenderableType:
     """`status`: channels, what waits, orders, what expires."""
     rows = [
-        (one.channel, one.version, f"{one.expires:%Y-%m-%d}", ", ".join(one.signed), ", ".join(one.builds) or "-")
+        (one.channel, one.version, f"{one.expires:%Y-%m-%d}", ", ".join(one.signed), len(one.builds), one.packs)
         for one in value.channels
     ]
     parts: list[RenderableType] = [
-        table(f"release {value.release}", ["channel", "version", "until", "signed by", "builds"], rows),
+        table(f"release {value.release}", ["channel", "version", "until", "signed by", "builds", "packs"], rows),
         *(Text(f"{one.channel}: {name} is revoked and runs nowhere") for one in value.channels for name in one.revoked),
         waiting(value.pending) if value.pending else Text("nothing waits for approval"),
         orders(value.orders),
