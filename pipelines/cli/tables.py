@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.steps.standing import Offered, Standing
     from release.log import LogEntry
 
+ACTS = {"promote": "promotion", "rollback": "rollback", "revoke": "revocation", "resume": "end of the halt"}
 WORDS = {"new": "new", "gone": "left out", "changed": "changed"}
 
 
@@ -35,9 +36,10 @@ def waiting(value: Waiting) -> RenderableType:
     """A pending version, and what is to be done."""
     many = "signature" if value.missing == 1 else "signatures"
     reason = f" ({value.reason})" if value.reason else ""
+    by = ", ".join(value.by)
     when, signed = f"{value.proposed:%Y-%m-%d %H:%M} UTC", ", ".join(value.signed) or "nobody"
     lines = [
-        f"{value.channel} version {value.version} waits: {value.action} by {', '.join(value.by)}, {when}{reason}",
+        f"{value.channel} version {value.version} waits: {ACTS[value.action]}, by {by}, {when}{reason}",
         f"signed by {signed}; {value.missing} {many} more needed, of {', '.join(value.waiting) or 'nobody'}",
         f"digest {value.digest}",
     ]
@@ -77,10 +79,10 @@ def stopped(value: Stopped) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"{value.digest} is revoked: sites stop it at their next sync"),
         orders(value.orders),
-        *(Text(f"{one.channel} version {one.version} is published without it") for one in value.published),
+        *(Text(f"{one.channel} version {one.version} is published and names it as revoked") for one in value.published),
     ]
     parts += [waiting(value.pending)] if value.pending else []
-    parts += [Text(f"no manifest without it yet: {problem}") for problem in value.problems]
+    parts += [Text(f"no manifest that says so yet: {problem}") for problem in value.problems]
     return Group(*parts)
 
 
