@@ -301,7 +301,6 @@ def test_a_stick_that_skopeo_wrote_is_enough_for_the_blobs(
     stick = tmp_path / "stick"
     for name in names_of(public):
         copy(f"oci:{public}:{name}", f"oci:{stick}:{name}")
-    (stick / "metadata").mkdir()
     site.enroll(str(public), blobs=str(stick))
     site.sync()
     assert site.bundle() == digest(manifest)
