@@ -81,7 +81,7 @@ def read_head(path: Path) -> LexicalHead:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
             head = LexicalHead(
                 sequences=[[piece for piece in row if piece >= 0] for row in found["pieces"].tolist()],
                 idf=found["idf"],
@@ -91,7 +91,7 @@ def read_head(path: Path) -> LexicalHead:
                 strength=float(found["strength"]),
             )
         _check(head)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as exc:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
         raise DataError(f"{path}: a lexical head was expected: {exc}; fit it again") from exc
     return head
 

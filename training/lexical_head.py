@@ -114,11 +114,11 @@ def load_head(path: Path) -> LexicalHead:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
             pieces = tuple(tuple(one for one in row if one != NOTHING) for row in found["pieces"].tolist())
             numbers = {name: found[name] for name in ("idf", "weight", "bias")}
             return LexicalHead(pieces, **numbers, k=float(found["k"]), strength=float(found["strength"]))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as exc:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
         raise IntegrityError(f"{path}: expected a lexical head: {exc}; fit it again") from exc
 
 
@@ -242,7 +242,7 @@ def _vectorizer(pieces: Sequence[tuple[int, ...]]) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vocabulary = {one: place for place, one in enumerate(pieces)}
-    return TfidfVectorizer(analyzer=_pieces, sublinear_tf=True, vocabulary=vocabulary)
+    return TfidfVectorizer(analyzer=_pieces, lowercase=False, sublinear_tf=True, vocabulary=vocabulary)
 
 
 def _fitted(
