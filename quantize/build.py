@@ -13,6 +13,7 @@ from fleet_manifests import DataError, WordEmbeddings, sha256_of
 from quantize.export import COMPANIONS, MODEL
 from quantize.graphs import integer_operators, operators
 from quantize.integers import to_integers
+from quantize.lexical_head import LEXICAL_HEAD, attach, detach, read_head
 from quantize.passes import Samples, run_passes
 from quantize.recipes import UNPADDED, Recipe
 from quantize.split import split_weights, split_word_embeddings
@@ -44,6 +45,9 @@ class BuildRecord:
     """The other files that weights were moved into."""
     session: dict[str, Any]
     versions: dict[str, str]
+    lexical_head: dict[str, Any] | None = None
+    """Of a build with a lexical head: its `features`, their weight `k` beside the logits, the SVM's `strength`. A build
+    without says nothing of it."""
 
 
 def prepare(onnx: Path, out: Path, passes: Sequence[str] = UNPADDED) -> None:
@@ -60,7 +64,7 @@ def prepare(onnx: Path, out: Path, passes: Sequence[str] = UNPADDED) -> None:
     """
     source = _source(onnx)
     with staged(out) as stage:
-        copy_present((MODEL,), onnx, stage)
+        _copy_bare((), onnx, stage)
         blocks = operators(stage / MODEL)["Softmax"]
         done = _checked(f"passes {', '.join(passes)}", lambda: run_passes(passes, stage / MODEL, ()))
         told = {"source": sha256_of(source), "attention_blocks": blocks, "passes": done}
@@ -86,17 +90,39 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepa
     source = sha256_of(_source(onnx))
     with staged(out) as stage:
         model = stage / MODEL
-        copy_present((MODEL, *COMPANIONS), onnx, stage)
+        _copy_bare(COMPANIONS, onnx, stage)
         blocks, done = operators(model)["Softmax"], {}
         if prepared is not None:
             done = json.loads((prepared / PREPARED).read_text())["passes"]
             copy_present((MODEL,), prepared, stage)
         done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
+        head = _put_back(onnx, model)
         table = split_word_embeddings(model)
         weights = split_weights(model) if table else ()
-        record = _record(recipe, source, (blocks, done), operators(model), (table, weights))
-        (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
+        record = _record(recipe, source, (blocks, done), operators(model), (table, weights), head)
+        told = {name: value for name, value in asdict(record).items() if name != "lexical_head" or value is not None}
+        (stage / RECORD).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
     return record
+
+
+def _copy_bare(companions: tuple[str, ...], onnx: Path, stage: Path) -> None:
+    """Copy an exported model, without its lexical head, and what belongs to it."""
+    copy_present((MODEL, *companions), onnx, stage)
+    if (onnx / LEXICAL_HEAD).is_file():
+        detach(stage / MODEL)
+
+
+def _put_back(onnx: Path, model: Path) -> dict[str, Any] | None:
+    """Give a build the lexical head of the exported model; what a record says of it, None where there is none.
+
+    Raises:
+        DataError: it is damaged, or does not belong to the model.
+    """
+    if not (onnx / LEXICAL_HEAD).is_file():
+        return None
+    head = read_head(onnx / LEXICAL_HEAD)
+    attach(model, head)
+    return head.told
 
 
 def _source(onnx: Path) -> Path:
@@ -136,6 +162,7 @@ def _record(
     rewritten: tuple[int, dict[str, int]],
     found: Counter[str],
     apart: tuple[WordEmbeddings | None, tuple[str, ...]],
+    lexical_head: dict[str, Any] | None,
 ) -> BuildRecord:
     """The record of a finished build."""
     from importlib import metadata
@@ -153,4 +180,5 @@ def _record(
         weights=weights,
         session=recipe.session.model_dump(mode="json"),
         versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
+        lexical_head=lexical_head,
     )

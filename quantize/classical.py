@@ -1,11 +1,7 @@
 """A classical model as ONNX: it counts, weighs and adds up what `training.classical` fitted, inside one graph.
 
-For each block of features: `TfIdfVectorizer` counts sequences of character ids (mode TF: plain counts), `NonZero`
-finds the few that occur, and only their rows of idf and weights are gathered. What follows is scikit-learn's
-arithmetic: 1 + log(count), times idf, divided by the length of the block, times the weights. So the time depends on
-the text and hardly on the number of features or classes. Every operator is of the standard opset.
-
-Characters that the mask leaves out become [PAD], which is in no feature.
+Each block of features is what `quantize.tfidf` makes of sequences of character ids. Characters that the mask leaves
+out become [PAD], which is in no feature.
 """
 
 from __future__ import annotations
@@ -31,6 +27,7 @@ from quantize.export import (
     tokenize,
 )
 from quantize.staging import staged
+from quantize.tfidf import block, shared_constants
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,14 +134,14 @@ def _model(sequences: Mapping[str, Sequence[Sequence[int]]], numbers: Numbers) -
     """The graph: the scores of every block and the bias, added up."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    constants: dict[str, Any] = {**_constants(), "bias": numbers["bias"][None, :]}
+    constants: dict[str, Any] = {**shared_constants(), "bias": numbers["bias"][None, :]}
     nodes = [helper.make_node("Mul", ["input_ids", "attention_mask"], ["ids"])]
     for name, some in sequences.items():
         idf, weight = numbers[f"{name}_idf"], numbers[f"{name}_weight"]
         if idf.shape != (len(some),) or weight.shape != (len(some), numbers["bias"].size):
             raise ValueError(f"{name}: {len(some)} features, {idf.shape} idf and {weight.shape} weights")
         constants |= {f"{name}/idf": idf, f"{name}/weight": weight}
-        nodes += _block(name, some)
+        nodes += block(name, some)
     nodes.append(helper.make_node("Sum", [*(f"{name}/scores" for name in sequences), "bias"], ["logits"]))
     graph = helper.make_graph(
         nodes,
@@ -161,72 +158,6 @@ def _model(sequences: Mapping[str, Sequence[Sequence[int]]], numbers: Numbers) -
     )
     checker.check_model(model)
     return model
-
-
-def _constants() -> dict[str, Any]:
-    """Small constants that all blocks use."""
-    import numpy as np
-
-    return {
-        "one": np.array(1, np.float32),
-        "tiny": np.array(1e-12, np.float32),
-        "first_axis": np.array([0], np.int64),
-        "second_axis": np.array([1], np.int64),
-        "flat": np.array([-1], np.int64),
-    }
-
-
-def _block(name: str, sequences: Sequence[Sequence[int]]) -> list[onnx.NodeProto]:
-    """The scores of one block, `NAME/scores` [1, classes], from `ids` [1, characters]."""
-    from onnx import TensorProto, helper
-
-    def node(operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(operator, inputs, [f"{name}/{output}"], name=f"{name}/{output}", **attributes)
-
-    def own(*names: str) -> list[str]:
-        return [f"{name}/{one}" for one in names]
-
-    return [
-        node("TfIdfVectorizer", ["ids"], "counts", **_pool(sequences)),
-        node("Reshape", [*own("counts"), "flat"], "flat_counts"),
-        node("NonZero", own("flat_counts"), "places"),
-        node("Squeeze", [*own("places"), "first_axis"], "place"),
-        node("Gather", own("flat_counts", "place"), "count"),
-        node("Log", own("count"), "log"),
-        node("Add", [*own("log"), "one"], "sublinear"),
-        node("Gather", own("idf", "place"), "rareness"),
-        node("Mul", own("sublinear", "rareness"), "weighed"),
-        node("Unsqueeze", [*own("weighed"), "first_axis"], "row"),
-        node("ReduceL2", [*own("row"), "second_axis"], "length", keepdims=1),
-        node("Max", [*own("length"), "tiny"], "divisor"),
-        node("Gather", own("weight", "place"), "half"),
-        node("Cast", own("half"), "full", to=TensorProto.FLOAT),
-        node("MatMul", own("row", "full"), "sum"),
-        node("Div", own("sum", "divisor"), "scores"),
-    ]
-
-
-def _pool(sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Attributes of `TfIdfVectorizer`: sequences by length, and the place of each in the output."""
-    by_length = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
-    longest = len(sequences[by_length[-1]])
-    starts, ids = [], list[int]()
-    waiting = iter(by_length)
-    place = next(waiting, None)
-    for length in range(1, longest + 1):
-        starts.append(len(ids))
-        while place is not None and len(sequences[place]) == length:
-            ids += sequences[place]
-            place = next(waiting, None)
-    return {
-        "mode": "TF",
-        "min_gram_length": len(sequences[by_length[0]]),
-        "max_gram_length": longest,
-        "max_skip_count": 0,
-        "ngram_counts": starts,
-        "ngram_indexes": by_length,
-        "pool_int64s": ids,
-    }
 
 
 def _compare(path: Path, inputs: Sequence[Sequence[int]], theirs: NDArray[np.float64], tolerance: float) -> Parity:

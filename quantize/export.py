@@ -11,14 +11,16 @@ graph that it writes, and misses others without a word (recipes count what was f
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import DataError, RefusedError, sha256_of
 from fleet_manifests.bundle import CLASSICAL, TRANSFORMER
+from quantize.lexical_head import LEXICAL_HEAD, Lexical, attach_proved
 from quantize.staging import copy_present, staged
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ class Parity:
     """Of a classifier: share of texts whose highest logit is the same."""
     least_cosine: float | None = None
     """Of a retriever: cosine between both vectors of the text where they differ most."""
+    max_difference_lexical: float | None = None
+    """Of a classifier with a lexical head: the whole graph against the logits without it plus scikit-learn's scores,
+    each text alone and half of it padded."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,13 @@ def export_onnx(
     texts: Sequence[str],
     tolerance: float = TOLERANCE,
     max_tokens: int = 256,
+    lexical: Lexical | None = None,
 ) -> ExportResult:
     """Write `model.onnx` with inputs `input_ids`, `attention_mask` (int64 [batch, sequence]) and one output.
 
     The output is `logits` [batch, classes] of a classifier or `embedding` [batch, hidden] of a retriever,
-    as `arguments.json` of the merged model says.
+    as `arguments.json` of the merged model says. With a lexical head, which `lexical_head.npz` beside the graph
+    holds too, the batch is one text.
 
     Args:
         merged: folder of the merged model, with `tokenizer.json`.
@@ -88,9 +95,10 @@ def export_onnx(
         texts: real inputs on which torch and ONNX Runtime are compared.
         tolerance: largest difference of a number that is accepted.
         max_tokens: where the tokenizer cuts a text.
+        lexical: the lexical head of a classifier.
 
     Raises:
-        DataError: no texts, no tokenizer, an unknown task, or a module that cannot be exported.
+        DataError: no texts, no tokenizer, an unknown task, a module that cannot be exported, or a head of another one.
         RefusedError: the exported model differs by more than the tolerance.
         StorageError: the disk is full or not writable.
         UsageError: `out` holds files already.
@@ -106,6 +114,9 @@ def export_onnx(
         _export(module, stage / MODEL, output)
         try:
             parity = _compare(module, stage / MODEL, inputs, tolerance, output)
+            if lexical is not None:
+                parity = replace(parity, max_difference_lexical=attach_proved(stage / MODEL, lexical, inputs))
+                shutil.copyfile(lexical.file, stage / LEXICAL_HEAD)
         except run_errors() as exc:
             raise DataError(
                 f"{merged}: the model cannot be run on the given texts: {exc}; does it read {max_tokens} tokens?"
@@ -296,7 +307,10 @@ def accept(parity: Parity, source: Path, stage: Path, alone: str, padded: str, l
     Raises:
         RefusedError: a difference above the tolerance.
     """
-    for differs, found in ((alone, parity.max_difference), (padded, parity.max_difference_padded)):
+    compared = [(alone, parity.max_difference), (padded, parity.max_difference_padded)]
+    if parity.max_difference_lexical is not None:
+        compared.append(("the logits with a lexical head differ from the sum", parity.max_difference_lexical))
+    for differs, found in compared:
         if not found <= parity.tolerance:
             raise RefusedError(
                 f"{source}: {differs} by {found:.3g}; at most {parity.tolerance:.3g} is accepted. "

@@ -68,8 +68,8 @@ def split_word_embeddings(path: Path, least: int = LEAST_BYTES) -> WordEmbedding
 def split_weights(path: Path, least: int = LEAST_TENSOR) -> tuple[str, ...]:
     """Move the tensors of a model into `frozen.bin`, `tuned.bin` and `head.bin` beside it, in place.
 
-    Equal tensors in the same order give equal bytes. Tensors of other types than float32 and 8-bit integers stay:
-    shapes and axes are needed to read the graph.
+    Equal tensors in the same order give equal bytes. Tensors of other types than float32 and 8-bit integers stay
+    (shapes and axes are needed to read the graph), but for a head's in half precision.
 
     Returns:
         The files that were written, sorted.
@@ -113,8 +113,9 @@ def _file_of(tensor: TensorProto, tuned: frozenset[str]) -> str | None:
     """The file that a tensor belongs into; None: it stays."""
     from onnx import TensorProto as Types
 
-    if tensor.data_type not in (Types.FLOAT, Types.INT8, Types.UINT8):
+    head = ".head." in tensor.name
+    if tensor.data_type not in (Types.FLOAT, Types.INT8, Types.UINT8, *((Types.FLOAT16,) if head else ())):
         return None
-    if ".head." in tensor.name:
+    if head:
         return HEAD
     return TUNED if tensor.name in tuned else FROZEN

@@ -64,6 +64,9 @@ class TuneArguments(Arguments):
     candidates: Annotated[tuple[CandidateName, ...], Field(min_length=1, exclude=True)] = ("tuned", "classical")
     """What may ship; the best on validation does. `tuned` is the frozen base with a light head where no epoch beats it.
     Not written: it changes no weights."""
+    lexical_head: Annotated[bool, Field(exclude=True)] = True
+    """Whether a linear model of word pieces may stand beside the tuned model (`training.lexical_head`); validation says
+    whether it does. Not written, for the same reason."""
     probe_grid: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.03, 0.1, 0.3, 1.0)
     """Inverse regularisation strengths tried for the logistic regression; validation chooses."""
 

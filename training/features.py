@@ -94,19 +94,46 @@ def embed(
 
     The encoder is left on `compute.device`, in evaluation mode.
     """
+
+    def vectors(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return mean_pool(encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float(), mask)
+
+    def report(share: float) -> None:
+        if progress is not None:
+            progress(share, "embedding with the frozen base")
+
+    return outputs(encoder, vectors, encoder.config.hidden_size, sequences, compute, report)
+
+
+def outputs(
+    model: torch.nn.Module,
+    forward: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    width: int,
+    sequences: Sequence[Sequence[int]],
+    compute: Compute,
+    report: Callable[[float], None] = lambda share: None,
+) -> NDArray[np.float32]:
+    """What a model gives, [n, width], in the order given; computed by length, so that little is padding.
+
+    Args:
+        model: is left on `compute.device`, in evaluation mode.
+        forward: runs it: ids and mask [batch, tokens] to float32 [batch, width].
+        width: of what it gives.
+        sequences: token ids of each text.
+        compute: what it is computed with, held by the caller.
+        report: told the share of the texts that are done.
+    """
     import numpy as np
     import torch
 
-    encoder = encoder.to(compute.device).eval()
+    model.to(compute.device).eval()
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-    fill = fill_of(encoder)
-    found = np.empty((len(sequences), encoder.config.hidden_size), dtype=np.float32)
+    fill = fill_of(model)
+    found = np.empty((len(sequences), width), dtype=np.float32)
     with torch.inference_mode(), torch.autocast(compute.device, torch.bfloat16, enabled=compute.precision == "bf16"):
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             ids, mask = (t.to(compute.device) for t in pad([sequences[i] for i in rows], fill))
-            hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-            found[rows] = mean_pool(hidden, mask).cpu().numpy()
-            if progress is not None:
-                progress((start + len(rows)) / len(order), "embedding with the frozen base")
+            found[rows] = forward(ids, mask).cpu().numpy()
+            report((start + len(rows)) / len(order))
     return found

@@ -37,7 +37,8 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
     def chosen_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Which candidate ships: tuned model, frozen base with a light head, or classical; the best on validation."""
         entry = choice.chosen_model(project, context.partition_key)
-        return show.outcome(entry, **show.choice(entry.path))
+        head = choice.tried_head(project, context.partition_key)
+        return show.outcome(entry, **show.choice(entry.path), **(show.lexical_head(head) if head else {}))
 
     @dg.asset(group_name="edge_builds", partitions_def=partitions, deps=[chosen_model, "corpus"], kinds={"onnx"})
     def onnx_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from fleet_manifests import Evidence, Gate, worst
 from pipelines.steps.evidence import PAGE
+from pipelines.steps.lexical_head import TRIALS, told
 from pipelines.store import Entry
 
 
@@ -86,6 +87,15 @@ def choice(folder: Path) -> dict[str, dg.MetadataValue[Any]]:
     ]  # fmt: skip
     head = [f"candidate ({found['candidates'][0]['metric']['name']}, validation)", "value", "low", "high", "n", "MB"]
     return {**told, "candidates": table(head, body)}
+
+
+def lexical_head(entry: Entry) -> dict[str, dg.MetadataValue[Any]]:
+    """Whether the tuned model has a lexical head, what that gains, and what was tried."""
+    tried = json.loads((entry.path / TRIALS).read_text())
+    return {
+        "lexical_head": dg.MetadataValue.text(told(entry)),
+        "lexical_heads_tried": table(list(tried[0]), [list(one.values()) for one in tried]),
+    }
 
 
 def report(found: Evidence) -> dict[str, dg.MarkdownMetadataValue]:

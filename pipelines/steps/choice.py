@@ -1,7 +1,7 @@
 """Which candidate of a workflow ships: each is exported, answers the validation rows, and the best is chosen.
 
-The candidates of a classifier are the tuned model (the frozen base with a light head where no epoch beat that) and
-the classical model. A retriever has one: the tuned model, which is the frozen base where tuning does not win.
+The candidates of a classifier are the tuned model (the frozen base with a light head where no epoch beat that; either
+with a lexical head where that pays) and the classical model. A retriever has one: the tuned model, which is the frozen base where tuning does not win.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from fleet_manifests import dump, parse
 from pipelines.project.load import Project
 from pipelines.steps.classifiers import labels_of, unquantized_engine
 from pipelines.steps.configs import ENGINE_LIBRARIES
+from pipelines.steps.lexical_head import HEAD, kept, lexical_head
 from pipelines.steps.models import rows
 from pipelines.store import Entry, Step
 from training.arguments import RetrieveArguments
@@ -111,13 +112,19 @@ def _exported(project: Project, workflow: str, candidate: str) -> Export:
 
 
 def _exported_tuned(project: Project, workflow: str) -> Export:
-    """The merged model, held to torch."""
+    """The merged model and its lexical head, held to torch and scikit-learn."""
     merged = project.store.latest("merged_model", workflow)
     max_tokens = project.workflow(workflow).training.max_tokens
+    tried = tried_head(project, workflow)
+    head = tried if tried and kept(tried) else None
     corpus = project.store.latest("corpus", workflow)
     step = Step(
         name="onnx_model",
-        inputs={"merged_model": merged.digest, "corpus": corpus.digest},
+        inputs={
+            "merged_model": merged.digest,
+            "corpus": corpus.digest,
+            **({"lexical_head": head.digest} if head else {}),
+        },
         parameters={"texts": PARITY_TEXTS, "max_tokens": max_tokens},
         code=("quantize", "training", "pipelines.steps.choice"),
         libraries=("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime"),
@@ -125,12 +132,23 @@ def _exported_tuned(project: Project, workflow: str) -> Export:
 
     def work(out: Path) -> None:
         from quantize.export import export_onnx
+        from quantize.lexical_head import Lexical
+        from training.lexical_head import load_head
         from training.model import load_merged
 
         texts = [row["text"] for row in rows(corpus.path, "validation")[:PARITY_TEXTS]]
-        export_onnx(merged.path, out, load=load_merged, texts=texts, max_tokens=max_tokens)
+        lexical = Lexical(head.path / HEAD, load_head(head.path / HEAD).scores) if head else None
+        export_onnx(merged.path, out, load=load_merged, texts=texts, max_tokens=max_tokens, lexical=lexical)
 
     return Export(step, work)
+
+
+def tried_head(project: Project, workflow: str) -> Entry | None:
+    """The lexical head of the tuned model, kept or not; None where the workflow is to have none."""
+    training = project.workflow(workflow).training
+    if isinstance(training, RetrieveArguments) or not training.lexical_head or "tuned" not in training.candidates:
+        return None
+    return lexical_head(project, workflow)
 
 
 def _exported_classical(project: Project, workflow: str) -> Export:
@@ -202,4 +220,6 @@ def _what(project: Project, workflow: str, name: str) -> str:
         return "classical model (TF-IDF, linear SVM)"
     history = json.loads((project.store.latest("adapter", workflow).path / "history.json").read_bytes())
     best = history["best_epoch"]
-    return f"tuned model (epoch {best})" if best else "frozen base with a light head (no epoch beat it)"
+    said = f"tuned model (epoch {best})" if best else "frozen base with a light head (no epoch beat it)"
+    tried = tried_head(project, workflow)
+    return f"{said} and a lexical head" if tried and kept(tried) else said

@@ -9,14 +9,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from fleet_manifests import RefusedError
 from pipelines.project.load import Project, load_project
-from pipelines.steps import builds, choice, corpora
+from pipelines.steps import builds, choice, corpora, lexical_head
+from pipelines.steps.models import rows
 from pipelines.store import Step
+
+if TYPE_CHECKING:
+    from training.lexical_head import LexicalHead
 
 pytestmark = pytest.mark.integration
 
@@ -102,7 +106,7 @@ def _tiny(out: Path) -> None:
 
 
 def test_a_classical_model_that_wins_is_exported_bundled_and_answers(project: Callable[..., Project]) -> None:
-    made = project()
+    made = project("{lexical_head: false}")
     tune(made, best_epoch=0)
     found = choice.read_choice(choice.chosen_model(made, "triage"))
     assert [one.name for one in found.candidates] == ["classical", "tuned"]
@@ -126,7 +130,7 @@ def test_a_classical_model_that_wins_is_exported_bundled_and_answers(project: Ca
 
 def test_both_kinds_answer_through_the_same_line(project: Callable[..., Project]) -> None:
     """Restricted to the tuned model, the same project ships that one, below its floor, and says so."""
-    made = project("{candidates: [tuned]}", floor=0.9)
+    made = project("{candidates: [tuned], lexical_head: false}", floor=0.9)
     tune(made)
     found = choice.read_choice(choice.chosen_model(made, "triage"))
     assert [one.what for one in found.candidates] == ["tuned model (epoch 2)"]
@@ -134,6 +138,74 @@ def test_both_kinds_answer_through_the_same_line(project: Callable[..., Project]
     model = choice.onnx_model(made, "triage")
     assert "kind" not in json.loads((model.path / "arguments.json").read_text())
     assert not (made.store.root / "classical_model").exists()
+
+
+def test_a_lexical_head_that_pays_ships_with_the_tuned_model(project: Callable[..., Project]) -> None:
+    """The tiny model learned nothing, and the words of a label tell it: from the head to a bundle that answers."""
+    made = searched(project, "int8-reduced-range, fp32")
+    found = choice.read_choice(choice.chosen_model(made, "triage"))
+    assert found.best.what == "tuned model (epoch 2) and a lexical head" and found.best.metric.value > 0.9
+    tried = choice.tried_head(made, "triage")
+    assert tried is not None and tried.reused and lexical_head.kept(tried)
+    assert lexical_head.told(tried).startswith("kept: macro_f1 ") and "n = 28" in lexical_head.told(tried)
+    model = choice.onnx_model(made, "triage")
+    assert (model.path / "lexical_head.npz").read_bytes() == (tried.path / "lexical_head.npz").read_bytes()
+    build = builds.quantized_model(made, "triage", "edge")
+    told = json.loads((build.path / "recipe.json").read_text())["lexical_head"]
+    assert told["features"] > 10 and told["k"] > 0
+    folder = builds.bundle(made, "triage", "edge").path / "triage--edge"
+    done = subprocess.run(
+        [sys.executable, "-c", SITE, str(folder)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[:2]] == ["late", "short"]
+
+
+def test_a_lexical_head_that_does_not_pay_changes_nothing(
+    project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.lexical_head import Fitted
+
+    def useless(corpus: Path, *_: Any) -> Fitted:
+        """One row of 28 more is right: less than one standard error."""
+        right = [row["label"] for row in rows(corpus, "validation")]
+        wrong = [LABELS[1 - LABELS.index(right[0])], *right[1:]]
+        return Fitted(head=cast("LexicalHead", object()), alone=wrong, together=right, trials=[{"k": 0.0}])
+
+    monkeypatch.setattr("training.lexical_head.fit_lexical_head", useless)
+    made = project("{candidates: [tuned]}")
+    tune(made)
+    found = choice.read_choice(choice.chosen_model(made, "triage"))
+    assert found.best.what == "tuned model (epoch 2)"
+    tried = choice.tried_head(made, "triage")
+    assert tried is not None and not lexical_head.kept(tried)
+    assert lexical_head.told(tried).startswith("none: macro_f1 1.0000 with it, 0.96")
+    kept = choice.onnx_model(made, "triage")
+    (made.root / "workflows" / "triage.yaml").write_text(
+        (made.root / "workflows" / "triage.yaml").read_text().replace("[tuned]", "[tuned], lexical_head: false")
+    )
+    without = load_project(made.root)
+    assert choice.tried_head(without, "triage") is None
+    choice.chosen_model(without, "triage")
+    assert choice.onnx_model(without, "triage").path == kept.path
+
+
+def test_a_person_sees_whether_there_is_a_lexical_head(project: Callable[..., Project]) -> None:
+    from pipelines.cli.runs import Run, execute, instance
+    from training.lexical_head import STRENGTHS, WEIGHTS
+
+    made = project("{candidates: [tuned]}")
+    tune(made)
+    execute(made, [Run(("chosen_model",), workflow="triage")], lambda number, run: None)
+    with instance(made) as live:
+        from dagster import AssetKey
+
+        event = live.get_latest_materialization_event(AssetKey("chosen_model"))
+        assert event is not None and event.asset_materialization is not None
+        shown = event.asset_materialization.metadata
+    assert str(shown["lexical_head"].value).startswith("kept: macro_f1 ")
+    assert "macro_f1" in str(shown["lexical_heads_tried"].value).splitlines()[0]
+    assert len(str(shown["lexical_heads_tried"].value).splitlines()) == 2 + 1 + len(STRENGTHS) * len(WEIGHTS)
 
 
 def test_without_the_tuned_model_nothing_is_tuned(project: Callable[..., Project]) -> None:
