@@ -66,6 +66,8 @@ class SignerPolicy(_Strict):
 
     schema_version: Literal[1] = 1
     authors: Annotated[tuple[Author, ...], Field(min_length=1)]
+    require: tuple[Literal["provenance", "model-card"], ...] = ()
+    """Attestations without which no bundle enters a channel."""
 
     @property
     def keyless(self) -> bool:

@@ -115,6 +115,15 @@ class _Dsse(Wire):
     signatures: Annotated[tuple[_Signature, ...], Field(min_length=1, max_length=16)]
 
 
+def envelope_type(raw: bytes) -> str:
+    """The media type of an envelope: bare, or in a Sigstore bundle.
+
+    Raises:
+        IntegrityError: it is neither.
+    """
+    return parse(_Form, raw, where="envelope").media_type or ENVELOPE_TYPE
+
+
 def statement(
     subject: str,
     digest: str,

@@ -10,18 +10,32 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fleet_manifests.authors import Authors
+from pydantic import Field
+
+from fleet_manifests.authors import TRUSTED_ROOT, Authors
 from fleet_manifests.errors import IntegrityError
 from fleet_manifests.signature_file import PAYLOAD_TYPE
-from fleet_manifests.wire import MAX_DOCUMENT_BYTES
+from fleet_manifests.wire import MAX_DOCUMENT_BYTES, Wire, parse
 
 if TYPE_CHECKING:
-    from sigstore.models import TrustedRoot
+    from sigstore.verify import Verifier
+    from sigstore.verify.policy import VerificationPolicy
 
 _CLIENT_CONFIG = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 _SIGNING_CONFIG = "application/vnd.dev.sigstore.signingconfig.v0.2+json"
+
+
+class _Digested(Wire):
+    digest: dict[str, str] = {}
+
+
+class _Subjects(Wire):
+    """What an in-toto statement is about."""
+
+    type: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
+    subject: Annotated[tuple[_Digested, ...], Field(min_length=1)]
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -49,21 +63,47 @@ def payload(raw: bytes, authors: Authors, *, what: str, limit: int = MAX_DOCUMEN
         IntegrityError: altered, too large, signed by somebody else, or not vouched for by the trusted root.
     """
     from sigstore.models import Bundle
-    from sigstore.verify import Verifier
-    from sigstore.verify.policy import AnyOf, Identity
 
     if len(raw) > limit:
         raise IntegrityError(f"{what}: {len(raw)} bytes; it has at most {limit}")
     root = _require(authors, what)
-    wanted = AnyOf([Identity(identity=one.identity, issuer=one.issuer) for one in authors.identities])
     try:
-        verifier = Verifier(trusted_root=_trusted_root(root))
-        kind, content = verifier.verify_dsse(Bundle.from_json(raw), wanted)
+        kind, content = _verifier(root).verify_dsse(Bundle.from_json(raw), _policy(authors))
     except failures() as exc:
         raise IntegrityError(f"{what}: is not signed by {_named(authors)}: {exc}") from exc
     if kind != PAYLOAD_TYPE:
         raise IntegrityError(f"{what}: the payload is {kind!r}, expected {PAYLOAD_TYPE}")
     return content
+
+
+def verify_digest(raw: bytes, digest: bytes, authors: Authors, *, what: str) -> None:
+    """Verify that one of the identities signed an artifact, or an in-toto statement whose subject it is.
+
+    Args:
+        raw: the Sigstore bundle, JSON.
+        digest: SHA-256 of the artifact.
+        authors: who may have signed it, and the trusted root.
+        what: what it is, for the message.
+
+    Raises:
+        IntegrityError: altered, of another artifact, or signed by somebody else.
+    """
+    from sigstore.hashes import Hashed
+    from sigstore.models import Bundle
+    from sigstore_models.common.v1 import HashAlgorithm
+
+    root = _require(authors, what)
+    try:
+        bundle = Bundle.from_json(raw)
+        if bundle._dsse_envelope is None:
+            hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=digest)
+            _verifier(root).verify_artifact(hashed, bundle, _policy(authors))
+            return
+    except failures() as exc:
+        raise IntegrityError(f"{what}: is not signed by {_named(authors)}: {exc}") from exc
+    statement = parse(_Subjects, payload(raw, authors, what=what), where=what)
+    if digest.hex() not in {subject.digest.get("sha256") for subject in statement.subject}:
+        raise IntegrityError(f"{what}: is a statement about something else than sha256:{digest.hex()}")
 
 
 def verify_files(folder: Path, signature: bytes, authors: Authors, hashing: Any, *, name: str) -> None:
@@ -111,20 +151,37 @@ def _named(authors: Authors) -> str:
     return " or ".join(f"{one.identity} ({one.issuer})" for one in authors.identities)
 
 
-def _trusted_root(raw: bytes) -> TrustedRoot:
-    from sigstore.models import ClientTrustConfig
+def _policy(authors: Authors) -> VerificationPolicy:
+    """Any of the identities, each with its own issuer."""
+    from sigstore.verify.policy import AnyOf, Identity
 
-    return ClientTrustConfig.from_json(_client_config(raw).decode()).trusted_root
+    return AnyOf([Identity(identity=one.identity, issuer=one.issuer) for one in authors.identities])
+
+
+def _verifier(root: bytes) -> Verifier:
+    """A verifier with this trusted root. It needs no network."""
+    from sigstore.models import ClientTrustConfig
+    from sigstore.verify import Verifier
+
+    return Verifier(trusted_root=ClientTrustConfig.from_json(_client_config(root).decode()).trusted_root)
 
 
 def _client_config(trusted_root: bytes) -> bytes:
-    """A client configuration that can verify and nothing else: it names no service to sign with."""
+    """A client configuration that can verify and nothing else: it names no service to sign with.
+
+    Raises:
+        IntegrityError: the trusted root is not JSON.
+    """
+    try:
+        trusted = json.loads(trusted_root)
+    except ValueError as exc:
+        raise IntegrityError(f"{TRUSTED_ROOT}: is not JSON: {exc}") from exc
     nothing: dict[str, Any] = {name: [] for name in ("caUrls", "oidcUrls", "rekorTlogUrls", "tsaUrls")}
     selectors = {name: {"selector": "ANY"} for name in ("rekorTlogConfig", "tsaConfig")}
     return json.dumps(
         {
             "mediaType": _CLIENT_CONFIG,
-            "trustedRoot": json.loads(trusted_root),
+            "trustedRoot": trusted,
             "signingConfig": {"mediaType": _SIGNING_CONFIG, **nothing, **selectors},
         }
     ).encode()

@@ -25,7 +25,7 @@ from fleet_manifests import (
     worst,
 )
 from fleet_manifests.authors import Authors
-from fleet_manifests.dsse import ENVELOPE_TYPE, Enclosed, Result, Statement
+from fleet_manifests.dsse import Enclosed, Result, Statement, envelope_type
 from release.signers import SigningKey
 from release.signing import Author
 
@@ -87,7 +87,10 @@ def verify_evidence(envelope: bytes, by: bytes | Authors, bundle: str) -> Eviden
 def evidence_descriptor(envelope: bytes, report: Evidence) -> Descriptor:
     """The descriptor by which a fleet manifest refers to evidence."""
     return Descriptor(
-        media_type=ENVELOPE_TYPE, digest=digest_of(envelope), size=len(envelope), annotations={KIND: report.kind}
+        media_type=envelope_type(envelope),
+        digest=digest_of(envelope),
+        size=len(envelope),
+        annotations={KIND: report.kind},
     )
 
 

@@ -17,12 +17,13 @@ from fleet_manifests import (
     OciManifest,
     Verdict,
 )
-from fleet_manifests.authors import Authors
-from fleet_manifests.bundle import SIGNATURE_TYPE, BundleRef
+from fleet_manifests.authors import Authors, Trust
+from fleet_manifests.bundle import SIGNATURE_TYPE, BundleConfig, BundleRef
 from fleet_manifests.signature import verify_bundle
 from fleet_manifests.wire import digest_of
 from release.artifacts import CONFIG_FILE, MANIFEST_FILE, manifest_descriptor, title
 from release.attest import evidence_descriptor, verify_evidence
+from release.attestations import KIND, attestation_descriptor, verify_attestation
 from release.signing import SIGNATURE_FILE
 
 Blob = tuple[Path, Descriptor]
@@ -59,6 +60,35 @@ def proofs(gates: list[Gate], paths: Sequence[Path], by: bytes | Authors, digest
     return [proof for proof in found if proof is not None]
 
 
+def attested(
+    gates: list[Gate], paths: Sequence[Path], trust: Trust, config: BundleConfig, digest: str
+) -> list[tuple[Path, Descriptor]]:
+    """Verify each attestation besides the evidence, and that none is missing that the policy asks for.
+
+    Args:
+        gates: told what held.
+        paths: the envelopes.
+        trust: whose signature counts, and what must be there.
+        config: the bundle's own `bundle.json`.
+        digest: the digest of its manifest.
+
+    Returns:
+        Those that hold, and how a manifest refers to each.
+    """
+    found = {}
+    for path in paths:
+        act = attempt(gates, "attestation", partial(_attestation, path, trust, config, digest))
+        if act is not None and act.annotations[KIND] in found:
+            reason = f"there are two of kind {act.annotations[KIND]}"
+            gates.append(Gate(name="attestation", verdict=Verdict.FAIL, reason=reason))
+        elif act is not None:
+            found[act.annotations[KIND]] = (path, act)
+    for missing in sorted(set(trust.policy.require) - set(found)):
+        reason = "the signing policy asks for it and there is none; build the bundle again"
+        gates.append(Gate(name=missing, verdict=Verdict.FAIL, reason=reason))
+    return [found[kind] for kind in sorted(found)]
+
+
 def said(kind: str, subject: str, profile: HardwareProfile, reports: Sequence[Evidence]) -> Gate:
     """What the evidence of one kind says, and whether it may say so.
 
@@ -89,7 +119,9 @@ def reference(folder: Path, manifest: OciManifest) -> BundleRef:
     return BundleRef(name=title(manifest), manifest=manifest_descriptor(manifest), signature=signature)
 
 
-def blobs_of(folder: Path, manifest: OciManifest, ref: BundleRef, evidence: Sequence[Proof]) -> tuple[Blob, ...]:
+def blobs_of(
+    folder: Path, manifest: OciManifest, ref: BundleRef, evidence: Sequence[Proof], attestations: Sequence[Blob] = ()
+) -> tuple[Blob, ...]:
     """Every blob that a reference leads to."""
     return (
         *((folder / ref.name / layer.path, layer) for layer in manifest.layers),
@@ -97,6 +129,7 @@ def blobs_of(folder: Path, manifest: OciManifest, ref: BundleRef, evidence: Sequ
         (folder / MANIFEST_FILE, ref.manifest),
         (folder / SIGNATURE_FILE, ref.signature),
         *((path, blob) for path, blob, _ in evidence),
+        *attestations,
     )
 
 
@@ -108,6 +141,16 @@ def _proof(path: Path, by: bytes | Authors, digest: str) -> Proof:
         raise IntegrityError(f"{path}: {exc.strerror}") from exc
     report = verify_evidence(raw, by, digest)
     return path, evidence_descriptor(raw, report), report
+
+
+def _attestation(path: Path, trust: Trust, config: BundleConfig, digest: str) -> Descriptor:
+    """Verify one attestation."""
+    try:
+        raw = path.read_bytes()
+    except OSError as exc:
+        raise IntegrityError(f"{path}: {exc.strerror}") from exc
+    act, _ = verify_attestation(raw, trust, config, digest)
+    return attestation_descriptor(raw, act)
 
 
 def _measured(kind: str, profile: HardwareProfile, report: Evidence) -> Gate:

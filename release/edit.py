@@ -55,11 +55,10 @@ class Edit:
 
     def trust(self) -> None:
         """Publish what the policy says of signers, in place of what is published; role `targets` signs it."""
-        keys, policy = self._repository.keys, self._repository.policy
         listed = self.state.targets("targets").signed.targets
         for name in [name for name in listed if name.startswith("trust/")]:
             del listed[name]
-        for name, raw in trust_documents(keys, policy).items():
+        for name, raw in trust_documents(self._repository.keys, self._repository.policy).items():
             listed[name] = TargetFile.from_data(name, raw, ["sha256"])
             self._tree.write(f"targets/{listed[name].get_prefixed_paths()[0]}", raw)
         self.touch("targets")

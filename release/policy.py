@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fleet_manifests import Name
-from fleet_manifests.authors import BY_KEY, Act, SignerPolicy
+from fleet_manifests.authors import BY_KEY, SignerPolicy
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 
@@ -47,8 +47,6 @@ class Policy(_Config):
     """Who may sign bundles and what is attested of them; published as `trust/policy.json`."""
     trusted_root: bytes | None = None
     """Sigstore's trusted root, JSON; published as `trust/trusted_root.json`. Identities need it."""
-    require: tuple[Act, ...] = ()
-    """Attestations that a bundle must have, besides its evidence, to enter any channel."""
     evidence_days: Days = 90
     """Days after which evidence no longer lets anything into `canary` or `stable`."""
     licences: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ from fleet_manifests.knowledge import PACK_FILE, pack_name
 from fleet_manifests.manifest import BuildEntry, PackRef
 from fleet_manifests.receipt import CASES_TYPE, SEALED_CASES_TYPE
 from release.bundles import open_bundle
-from release.checks import Blob, Proof, attempt, blobs_of, proofs, reference, said, signed
+from release.checks import Blob, Proof, attempt, attested, blobs_of, proofs, reference, said, signed
 from release.packs import open_pack_folder
 from release.rules import Rules
 
@@ -50,6 +50,8 @@ class Candidate:
     """What `assemble` and `sign_bundle` made: `<name>/`, manifest.json, config.json, model.sig."""
     evidence: tuple[Path, ...] = ()
     """DSSE envelopes, at most one of each kind."""
+    attestations: tuple[Path, ...] = ()
+    """Envelopes that say where the bundle comes from, and its model card; at most one of each kind."""
     cases: Path | None = None
     """The texts that a device runs to measure it, where they may travel; they go to `candidates` only.
     A file `.age` is sealed for the classes of sites that may have them."""
@@ -102,7 +104,9 @@ class Checked:
     @property
     def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:
         """The bundle and what is attached to it; None where it does not hold."""
-        return None if self.entry is None else (self.entry.bundle, self.entry.evidence)
+        if self.entry is None:
+            return None
+        return self.entry.bundle, (*self.entry.evidence, *self.entry.attestations)
 
 
 @dataclass(frozen=True)
@@ -139,27 +143,30 @@ def check_candidate(candidate: Candidate, public_key: bytes | Trust, rules: Rule
         rules: what the fleet asks besides; None: of what a channel has had before, that it is whole, signed and passed.
     """
     gates: list[Gate] = []
-    trust = partial(Trust.of(public_key).authors, candidate.workflow)
+    trust = Trust.of(public_key)
+    allowed = partial(trust.authors, candidate.workflow)
     bundle = attempt(gates, "bundle", lambda: _bundle(candidate))
-    if bundle is None or not signed(gates, candidate.folder, candidate.name, trust("bundle")):
+    if bundle is None or not signed(gates, candidate.folder, candidate.name, allowed("bundle")):
         return Checked(candidate, tuple(gates))
     manifest, config = bundle
-    evidence = proofs(gates, candidate.evidence, trust("evidence"), manifest.digest)
+    evidence = proofs(gates, candidate.evidence, allowed("evidence"), manifest.digest)
     reports = [report for _, _, report in evidence]
     gates += [said(kind, candidate.name, candidate.profile, reports) for kind in KINDS]
     if rules is not None:
         card = candidate.folder / candidate.name / config.data_card_file
         gates.append(rules.licensed(config.built_on, card.read_bytes() if card.is_file() else None))
         gates += _ruled(rules, manifest.digest, reports)
+    attestations = attested(gates, candidate.attestations, trust, config, manifest.digest)
     ref = reference(candidate.folder, manifest)
     entry = BuildEntry(
         bundle=ref,
         defer_threshold=config.calibration.defer_threshold,
         verdict=worst(gate.verdict for gate in gates),
         evidence=_attached(evidence),
+        attestations=tuple(sorted((blob for _, blob in attestations), key=lambda blob: blob.digest)),
         cases=_cases(candidate),
     )
-    blobs = blobs_of(candidate.folder, manifest, ref, evidence)
+    blobs = blobs_of(candidate.folder, manifest, ref, evidence, attestations)
     if candidate.cases is not None and entry.cases is not None:
         blobs = (*blobs, (candidate.cases, entry.cases))
     return Checked(candidate, tuple(gates), entry, config.built_on, blobs)
@@ -177,13 +184,13 @@ def check_pack(
         rules: what the fleet asks besides; None: as `check_candidate`.
     """
     gates: list[Gate] = []
-    trust = partial(Trust.of(public_key).authors, candidate.workflow)
+    allowed = partial(Trust.of(public_key).authors, candidate.workflow)
     pack = attempt(gates, "pack", lambda: _pack(candidate))
-    if pack is None or not signed(gates, candidate.folder, candidate.name, trust("bundle")):
+    if pack is None or not signed(gates, candidate.folder, candidate.name, allowed("bundle")):
         return CheckedPack(candidate, tuple(gates))
     manifest, config = pack
     attempt(gates, "retriever", lambda: _bound(config, retriever))
-    evidence = proofs(gates, candidate.evidence, trust("evidence"), manifest.digest)
+    evidence = proofs(gates, candidate.evidence, allowed("evidence"), manifest.digest)
     gates.append(_knowledge(candidate, config, evidence))
     if rules is not None:
         gates += _ruled(rules, manifest.digest, [report for _, _, report in evidence])

@@ -99,11 +99,13 @@ def _build(
     """What does not hold of one build."""
     name = build.bundle.name
     try:
-        evidence = _lay_out(build.bundle, build.evidence, public, folder / name)
+        envelopes = _lay_out(build.bundle, (*build.evidence, *build.attestations), public, folder / name)
     except IntegrityError as exc:
         yield f"{name}: {exc}"
         return
-    checked = check_candidate(Candidate(workflow, profile, folder / name, evidence), key, rules)
+    count = len(build.evidence)
+    candidate = Candidate(workflow, profile, folder / name, envelopes[:count], attestations=envelopes[count:])
+    checked = check_candidate(candidate, key, rules)
     yield from _failing(name, checked.gates)
     if checked.entry is not None and checked.verdict is Verdict.PASS and _claims(checked.entry) != _claims(build):
         yield f"{name}: the manifest says something else of it than its files and evidence do"
@@ -133,14 +135,14 @@ def _pack(
 
 def _claims(build: BuildEntry) -> tuple[object, ...]:
     """What a manifest says of a build that its files and evidence must say too."""
-    return build.bundle, build.defer_threshold, build.verdict, build.evidence
+    return build.bundle, build.defer_threshold, build.verdict, build.evidence, build.attestations
 
 
 def _failing(name: str, gates: Sequence[Gate]) -> Iterator[str]:
     return (f"{name}: {gate.name}: {gate.reason}" for gate in gates if gate.verdict is not Verdict.PASS)
 
 
-def _lay_out(artifact: BundleRef, evidence: Sequence[Descriptor], public: Path, out: Path) -> tuple[Path, ...]:
+def _lay_out(artifact: BundleRef, attached: Sequence[Descriptor], public: Path, out: Path) -> tuple[Path, ...]:
     """Put the blobs of an artifact where `assemble` and `sign_bundle` put them; gives the envelopes.
 
     Raises:
@@ -159,7 +161,7 @@ def _lay_out(artifact: BundleRef, evidence: Sequence[Descriptor], public: Path, 
         target.parent.mkdir(parents=True, exist_ok=True)
         _link(blob_path(public, layer.digest), target)
     envelopes = []
-    for number, blob in enumerate(evidence):
+    for number, blob in enumerate(attached):
         envelopes.append(out / f"{number}.dsse.json")
         envelopes[-1].write_bytes(read_blob(public, blob))
     return tuple(envelopes)

@@ -60,8 +60,10 @@ class SigningKey(ABC):
 
     @property
     def public_pem(self) -> bytes:
-        """The public key, PEM."""
-        return self.public.keyval["public"].encode()
+        """The public key, PEM, in the one form that everybody hashes."""
+        encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        key = serialization.load_pem_public_key(self.public.keyval["public"].encode())
+        return key.public_bytes(encoding, form)
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,6 @@ class PemKey(SigningKey):
         return SSlibKey.from_crypto(self.private.public_key())
 
     @property
-    def public_pem(self) -> bytes:
-        """The public key, PEM."""
-        encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        return self.private.public_key().public_bytes(encoding, form)
-
-    @property
     def signer(self) -> CryptoSigner:
         """What signs TUF metadata and DSSE envelopes."""
         return CryptoSigner(self.private, self.public)
@@ -120,7 +116,9 @@ class PemKey(SigningKey):
     @property
     def _unlike(self) -> str:
         if self.passphrase is None:
-            return "is not an unencrypted PEM private key; name the variable of its passphrase: file:PATH?passphrase=NAME"
+            return (
+                "is not an unencrypted PEM private key; name the variable of its passphrase: file:PATH?passphrase=NAME"
+            )
         return f"is not a PEM private key that the passphrase in {self.passphrase} opens"
 
 
@@ -184,13 +182,6 @@ class PublicKey(SigningKey):
         return SSlibKey.from_crypto(key)
 
     @property
-    def public_pem(self) -> bytes:
-        """The public key, PEM, in the one form that everybody hashes."""
-        encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        key = serialization.load_pem_public_key(self.public.keyval["public"].encode())
-        return key.public_bytes(encoding, form)
-
-    @property
     def signer(self) -> Signer:
         """Nothing here signs with this key.
 
@@ -220,16 +211,11 @@ class DeviceKey(PublicKey):
         return _Checked(self, _reach(self))
 
 
-class _Checked(Signer):
+class _Checked:
     """A signer elsewhere, with its errors as ours, whose signatures must be by the key we know."""
 
     def __init__(self, key: DeviceKey, inner: Signer) -> None:
         self._key, self._inner = key, inner
-
-    @classmethod
-    def from_priv_key_uri(cls, *_: object, **__: object) -> Signer:
-        """Not made from a URI: `from_uri` makes keys."""
-        raise NotImplementedError
 
     @property
     def public_key(self) -> SSlibKey:
@@ -246,9 +232,10 @@ class _Checked(Signer):
         from securesystemslib.exceptions import Error as SecuresystemslibError
 
         scheme = self._key.uri.partition(":")[0]
+        failures = (*_foreign(scheme), OSError, ValueError, SecuresystemslibError)
         try:
             signature = self._inner.sign(payload)
-        except (*_foreign(scheme), OSError, ValueError, SecuresystemslibError) as exc:
+        except failures as exc:
             raise UnreachableError(f"key {self._key.name}: {scheme} did not sign: {type(exc).__name__}: {exc}") from exc
         try:
             self._key.public.verify_signature(signature, payload)
@@ -326,6 +313,7 @@ def _reach(key: DeviceKey) -> Signer:
         return token_signer(key.name, key.uri, key.public)
     extra, _ = REMOTE[scheme]
     variable = dict(parse_qsl(rest.partition("?")[2])).get("pin", "").removeprefix("env:")
+    failures: tuple[type[Exception], ...] = (*_foreign(scheme), OSError, ValueError, KeyError)
     try:
         return Signer.from_priv_key_uri(
             key.uri, key.public, lambda _: from_environment(variable, f"key {key.name}: `pin=env:VARIABLE` in the URI")
@@ -334,7 +322,7 @@ def _reach(key: DeviceKey) -> Signer:
         raise MissingExtraError(
             f"key {key.name}: {scheme} needs another library; run `pip install 'securesystemslib[{extra}]'`"
         ) from exc
-    except (*_foreign(scheme), OSError, ValueError, KeyError) as exc:
+    except failures as exc:
         raise UsageError(f"key {key.name}: {scheme} does not know this key: {type(exc).__name__}: {exc}") from exc
 
 

@@ -175,7 +175,8 @@ def _reaching() -> Iterator[None]:
     from sigstore.oidc import ExpiredIdentity, IssuerError
 
     theirs = (ExpiredCertificate, FulcioClientError, RekorClientError, TimestampError, ExpiredIdentity, IssuerError)
+    failures: tuple[type[Exception], ...] = (*theirs, *keyless.failures())
     try:
         yield
-    except (*theirs, *keyless.failures()) as exc:
+    except failures as exc:
         raise UnreachableError(f"sigstore: nothing was signed: {type(exc).__name__}: {exc}") from exc

@@ -13,7 +13,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from securesystemslib.signer import Signature, Signer, SSlibKey
+from securesystemslib.signer import Signature, SSlibKey
 
 from fleet_manifests import MissingExtraError, UsageError
 from release.signers import from_environment
@@ -21,7 +21,7 @@ from release.signers import from_environment
 _PIN = re.compile(r"([?&])pin-source=env:([A-Za-z_][A-Za-z0-9_]*)")
 
 
-class TokenSigner(Signer):
+class TokenSigner:
     """Signs with ECDSA on the token."""
 
     def __init__(self, opened: Any, public: SSlibKey) -> None:
@@ -32,11 +32,6 @@ class TokenSigner(Signer):
             public: the public key that it must have.
         """
         self._opened, self._public = opened, public
-
-    @classmethod
-    def from_priv_key_uri(cls, *_: object, **__: object) -> Signer:
-        """Not made from a URI: `token_signer` makes it."""
-        raise NotImplementedError
 
     @property
     def public_key(self) -> SSlibKey:
@@ -79,14 +74,24 @@ def token_signer(name: str, uri: str, public: SSlibKey) -> TokenSigner:
     except ImportError as exc:
         raise MissingExtraError(f"key {name}: pkcs11 needs another library; run `pip install PyKCS11`") from exc
     found = _PIN.search(uri)
-    if found is not None:
-        pin = quote(from_environment(found[2], f"key {name}: PIN"), safe="")
-        uri = _PIN.sub(lambda match: f"{match[1]}pin-value={pin}", uri)
+    pin = quote(from_environment(found[2], f"key {name}: PIN"), safe="") if found else ""
     try:
-        opened = Opened(uri)
+        try:
+            opened = Opened(_PIN.sub(lambda match: f"{match[1]}pin-value={pin}", uri))
+        except PyKCS11.PyKCS11Error as exc:
+            if exc.value != PyKCS11.CKR_USER_ALREADY_LOGGED_IN:
+                raise
+            opened = Opened(_without_pin(uri))  # another key of this token did
     except (ValueError, OSError, LookupError, TypeError, PyKCS11.PyKCS11Error) as exc:
-        said = str(exc) if found is None else str(exc).replace(pin, "***")
+        said = str(exc).replace(pin, "***") if pin else str(exc)
         raise UsageError(f"key {name}: the token does not open, or has no such key: {said}") from None
     if SSlibKey.from_crypto(opened.public_key()).keyid != public.keyid:
         raise UsageError(f"key {name}: the token holds another key than {name}.pub says; correct the URI or the file")
     return TokenSigner(opened, public)
+
+
+def _without_pin(uri: str) -> str:
+    """The URI without its PIN."""
+    place, _, query = uri.partition("?")
+    kept = [one for one in query.split("&") if not one.startswith("pin-source=")]
+    return f"{place}?{'&'.join(kept)}" if kept else place

@@ -16,7 +16,7 @@ from fleet_manifests.authors import Act, Authors, Trust
 from fleet_manifests.dsse import PAYLOAD_TYPE
 from fleet_manifests.knowledge import PACK_FILE
 from fleet_manifests.signature import strict_hashing, verify_bundle
-from fleet_manifests.signature_file import DsseSignature, Envelope, KeyMaterial, PublicKey, SignatureFile
+from fleet_manifests.signature_file import SignatureFile
 from release.artifacts import holds, title
 from release.bundles import open_bundle
 from release.packs import open_pack_folder
@@ -113,6 +113,25 @@ def sign_bundle(out: Path, by: SigningKey | Author) -> Path:
     return signature
 
 
+def signed(folder: Path, key: SigningKey) -> SignatureFile:
+    """The seam to model_signing: its statement of a folder, signed by any key that securesystemslib knows."""
+    from google.protobuf import json_format
+    from model_signing._signing.signing import Payload
+    from securesystemslib.dsse import Envelope
+
+    try:
+        statement = Payload(strict_hashing().hash(folder)).statement.pb
+    except ValueError as exc:
+        raise IntegrityError(f"{folder}: cannot be signed: {exc}") from exc
+    envelope = Envelope(json_format.MessageToJson(statement).encode(), PAYLOAD_TYPE, {})
+    envelope.sign(key.signer)
+    found = envelope.to_dict()
+    (signed,) = found["signatures"]
+    material = {"publicKey": {"hint": hashlib.sha256(key.public_pem).hexdigest()}}
+    sealed = {"payload": found["payload"], "payloadType": PAYLOAD_TYPE, "signatures": [{"sig": signed["sig"]}]}
+    return SignatureFile.model_validate({"verificationMaterial": material, "dsseEnvelope": sealed})
+
+
 def _opened(out: Path) -> tuple[OciManifest, str]:
     """The OCI manifest of an artifact of either kind, every digest recomputed, and its workflow."""
     if holds(out, PACK_FILE):
@@ -143,28 +162,4 @@ def _sign(folder: Path, signature: Path, author: Author) -> None:
     if isinstance(signer, KeylessSigner):
         signer.sign_files(folder, signature)
     else:
-        signature.write_bytes(dump(_signed(folder, signer)))
-
-
-def _signed(folder: Path, key: SigningKey) -> SignatureFile:
-    """The seam to model_signing: its statement of a folder, signed by any key that securesystemslib knows."""
-    from google.protobuf import json_format
-    from model_signing._signing.signing import Payload
-    from securesystemslib.dsse import Envelope as Dsse
-
-    try:
-        statement = Payload(strict_hashing().hash(folder)).statement.pb
-    except ValueError as exc:
-        raise IntegrityError(f"{folder}: cannot be signed: {exc}") from exc
-    envelope = Dsse(json_format.MessageToJson(statement).encode(), PAYLOAD_TYPE, {})
-    envelope.sign(key.signer)
-    found = envelope.to_dict()
-    (signed,) = found["signatures"]
-    return SignatureFile(
-        verificationMaterial=KeyMaterial(publicKey=PublicKey(hint=hashlib.sha256(key.public_pem).hexdigest())),
-        dsseEnvelope=Envelope(
-            payload=found["payload"],
-            payloadType=PAYLOAD_TYPE,
-            signatures=(DsseSignature(sig=signed["sig"]),),
-        ),
-    )
+        signature.write_bytes(dump(signed(folder, signer)))

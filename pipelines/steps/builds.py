@@ -13,6 +13,7 @@ from fleet_manifests import Calibration, dump, parse
 from fleet_manifests.bundle import FROZEN, HEAD, NEIGHBOURS, TUNED, WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers, trials
+from pipelines.steps.attestations import attest_bundle
 from pipelines.steps.configs import ENGINE_LIBRARIES, author_of, draft, resolved_profile
 from pipelines.steps.judges import VALIDATION
 from pipelines.steps.searches import track
@@ -133,4 +134,6 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
         assemble({**files, config.data_card_file: corpus.path / "data_card.json"}, signed, out)
         sign_bundle(out, author)
 
-    return project.store.keep(bundle_name(workflow, profile_name), step, work)
+    made = project.store.keep(bundle_name(workflow, profile_name), step, work)
+    attest_bundle(project, workflow, profile_name, made, corpus)
+    return made

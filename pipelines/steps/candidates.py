@@ -11,6 +11,7 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
 from pipelines.steps import derivations, emulation, knowledge
+from pipelines.steps.attestations import attested
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import ENVELOPE
 from pipelines.steps.packs import site_classes
@@ -35,10 +36,15 @@ def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidat
         except RefusedError:
             continue  # not built or not measured
         evidence = tuple(entry.path / ENVELOPE for entry in reports.values())
-        derivation = derivations.derivation(project, workflow, profile)
-        found.append(
-            Candidate(workflow, resolved_profile(project, profile), bundle.path, evidence, derivation=derivation)
+        candidate = Candidate(
+            workflow,
+            resolved_profile(project, profile),
+            bundle.path,
+            evidence,
+            attestations=attested(project, workflow, profile),
+            derivation=derivations.derivation(project, workflow, profile),
         )
+        found.append(candidate)
     return found
 
 

@@ -136,7 +136,7 @@ def signing_policy(project: Project) -> dict[str, Any]:
             raw = (project.root / trust.trusted_root).read_bytes()
         except OSError as exc:
             raise ConfigError(f"lading.yaml: trust: trusted_root: {trust.trusted_root}: {exc.strerror}") from exc
-    return {"authors": SignerPolicy(authors=trust.authors), "trusted_root": raw, "require": trust.require}
+    return {"authors": SignerPolicy(authors=trust.authors, require=trust.require), "trusted_root": raw}
 
 
 def retrieval_policy(project: Project, workflow: str) -> RetrievalPolicy:

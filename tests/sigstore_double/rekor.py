@@ -78,9 +78,7 @@ class TransparencyLog:
             "data": {"algorithm": "SHA2_256", "digest": asked["digest"]},
             "signature": asked["signature"],
         }
-        body = rfc8785.dumps(
-            {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": recorded}}
-        )
+        body = rfc8785.dumps({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": recorded}})
         found = self.append(body)
         return {
             "logIndex": str(found.index),
