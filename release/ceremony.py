@@ -22,7 +22,7 @@ from release.keys import BUILDER, NEXT, ROOT_KEYS, TARGETS_KEYS
 from release.log import ReleaseLog
 from release.repository import Repository
 from release.state import State
-from release.substitution import Substitution, keyids, require_at_hand, seats
+from release.substitution import Substitution, holder, require_at_hand, seats
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Ceremonies:
             name
             for name in roles.key_names(policy)
             if self.keys.knows(name + NEXT)
-            and all(self.keys[name + NEXT].public.keyid in keyids(state, seat) for seat in seats(name, policy))
+            and all(self.keys[name + NEXT].public.keyid == holder(state, seat) for seat in seats(name, policy))
         ]
 
     def _completed(self, names: Sequence[str], reason: str) -> Ceremony:

@@ -114,7 +114,10 @@ class Tree:
         """
         target = self.public / name
         with storage(target):
-            previous = target.read_bytes() if target.exists() else None
+            try:
+                previous = target.read_bytes()
+            except FileNotFoundError:
+                previous = None
         if previous == raw:
             return
         temporary = self._temporary(target)

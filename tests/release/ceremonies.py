@@ -11,7 +11,8 @@ from typing import Any
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Metadata, MetaFile, TargetFile
 
-from fleet_manifests import HostFacts, digest_of, dump
+from fleet_manifests import HostFacts, Orders, digest_of, dump
+from fleet_manifests.orders import ORDERS_TARGET
 from release import Keys, Policy, Release
 from release.ceremony import Ceremonies, Ceremony
 from release.roles import CHANNELS
@@ -150,6 +151,12 @@ class Thief:
         document = self.document(role)
         self.target(document, name, dump(assignment))
         self.announce((role, self.sign(role, document, version, self.keys["online"]), version), version=version)
+
+    def order(self, orders: Orders, *, version: int = HUGE) -> None:
+        """Other standing orders, with the online key."""
+        document = self.document("sites")
+        self.target(document, ORDERS_TARGET, dump(orders))
+        self.announce(("sites", self.sign("sites", document, version, self.keys["online"]), version), version=version)
 
     def publish(self, channel: str, raw: bytes, *signers: Signer, version: int = HUGE) -> None:
         """A manifest of a channel, with whatever keys; announced with the online key."""

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata
 
-from fleet_manifests import IntegrityError, RefusedError, UsageError, digest_of, dump
+from fleet_manifests import IntegrityError, Orders, RefusedError, UsageError, digest_of, dump
+from fleet_manifests.orders import ORDERS_TARGET, Halt, Stop
 from release import Keys, Policy, Release
 from release.keys import ROOT_KEYS, TARGETS_KEYS
+from runtimes.sync import load_active
+from runtimes.sync.orders import load_orders
 from tests.release.ceremonies import HUGE, Fleet, Site, Thief
 
 pytestmark = pytest.mark.unit
@@ -234,6 +237,25 @@ def test_a_site_that_had_believed_the_thief_follows_again(
     digest = releases(fleet, builder, "after")
     assert site.sync().changed
     assert site.runs[2] == digest
+
+
+def test_what_the_thief_revoked_and_halted_runs_again(
+    fleet: Fleet, site: Site, online_thief: Thief, clock: Any
+) -> None:
+    """A revocation is never forgotten, unless the key that gave it is replaced; what stands is said by the new one."""
+    channel, version, bundle = site.runs
+    stop = Stop(bundle=bundle, reason="a thief says so", by="alice", since=clock())
+    honest = Stop(bundle=digest_of(b"bad"), reason="it was bad", by="bob", since=clock())
+    with fleet.release.repository.edit() as edit:
+        edit.target(ORDERS_TARGET, dump(Orders(revoked=(honest,))))
+    halt = Halt(reason="a thief says so", by="alice", since=clock())
+    online_thief.order(Orders(revoked=(stop,), halted={"stable": halt}))
+    site.sync(source=online_thief.public)
+    assert not load_active(site.state).workflows
+    fleet.replace("online")
+    assert site.sync().changed
+    assert site.runs == (channel, version, bundle)
+    assert set(load_orders(site.state).stops) == {honest.bundle}
 
 
 def test_an_old_medium_does_not_undo_the_floor_of_a_site_that_lost_its_metadata(
