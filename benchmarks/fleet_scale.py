@@ -14,13 +14,13 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fleet_manifests import Assignment, FleetManifest, dump
 from release import Keys, Policy, Release
@@ -47,25 +47,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def publisher(release: Release, names: Sequence[str]) -> None:
     """The publisher's times."""
-    began = time.perf_counter()
-    release.assign([assignment(name) for name in names])
-    said(f"assign {len(names)} sites", time.perf_counter() - began, GOALS["assign"], "s")
+    took = timed(lambda: release.assign([assignment(name) for name in names]))
+    said(f"assign {len(names)} sites", took.wall, GOALS["assign"], f"s, {took.cpu:.3f} of processor")
     times = []
-    for number in range(CHANGES):
-        began = time.perf_counter()
-        release.assign([assignment(names[number], channel="canary")])
-        times.append(time.perf_counter() - began)
-    said(f"change one of them (median of {CHANGES})", statistics.median(times), GOALS["one"], "s")
-    began = time.perf_counter()
-    release.assign([assignment(name, channel="canary") for name in names])
-    said("change all of them", time.perf_counter() - began, GOALS["assign"], "s")
-    began = time.perf_counter()
-    release.refresh()
-    print(f"renew what is due: {time.perf_counter() - began:.2f} s")
-    began = time.perf_counter()
-    synced(release.repository.public.parent)
-    print(f"for comparison: 16 small files written and synced one by one {time.perf_counter() - began:.3f} s")
-    print(f"hash bins: {release.repository.state().bins.number_of_bins}; cores: {os.cpu_count()}")
+    for name in names[:CHANGES]:
+        times.append(timed(lambda name=name: release.assign([assignment(name, channel="canary")])))
+    wall, cpu = (statistics.median(values) for values in zip(*times, strict=True))
+    said(f"change one of them (median of {CHANGES})", wall, GOALS["one"], f"s, {cpu:.3f} of processor")
+    took = timed(lambda: release.assign([assignment(name, channel="canary") for name in names]))
+    said("change all of them", took.wall, GOALS["assign"], f"s, {took.cpu:.3f} of processor")
+    print(f"renew what is due: {timed(release.refresh).wall:.2f} s")
+    disk = timed(lambda: synced(release.repository.public.parent)).wall
+    print(f"for comparison: 16 small files written and synced one by one {disk:.3f} s")
+    print(f"hash bins: {release.repository.state().bins.number_of_bins}; cores: {os.cpu_count()}, {busy()}")
 
 
 def site(release: Release, root: Path, name: str) -> None:
@@ -83,6 +77,25 @@ def site(release: Release, root: Path, name: str) -> None:
         release.assign([assignment(name, ring=1)])
         changed = polled(traffic, state, trust, name)
         print(f"a new assignment of its own: {changed.sent} bytes, {len(changed.asked)} requests")
+
+
+class Took(NamedTuple):
+    """Seconds of the clock, and of this process on a processor; between them lie the disk and other programs."""
+
+    wall: float
+    cpu: float
+
+
+def timed(act: Callable[[], object]) -> Took:
+    """How long something takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    act()
+    return Took(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def busy() -> str:
+    """How many programs wanted a core in the last minute; above the number of cores, times mean little."""
+    return f"load {os.getloadavg()[0]:.1f}"
 
 
 @dataclass
@@ -173,7 +186,7 @@ def synced(folder: Path) -> None:
 
 def said(what: str, found: float, goal: float, unit: str) -> None:
     """One line of the result."""
-    shown = f"{found:.3f}" if unit == "s" else f"{found:.0f}"
+    shown = f"{found:.3f}" if unit.startswith("s,") else f"{found:.0f}"
     print(f"{what}: {shown} {unit} (goal {goal:g}; {'met' if found <= goal else 'MISSED'})")
 
 

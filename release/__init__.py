@@ -64,7 +64,7 @@ from release.publish import Release
 from release.published import Published, unpack
 from release.signers_trust import trust_of
 from release.signing import Author, sign_bundle
-from release.status import ReleaseStatus, RoleStatus
+from release.status import ExpiryLine, ReleaseStatus, RoleStatus, expiries
 
 __all__ = [
     "Author",
@@ -74,6 +74,7 @@ __all__ = [
     "CheckedPack",
     "Difference",
     "Expiry",
+    "ExpiryLine",
     "Keys",
     "LogEntry",
     "Origin",
@@ -98,6 +99,7 @@ __all__ = [
     "check_candidate",
     "check_pack",
     "differences",
+    "expiries",
     "open_bundle",
     "open_pack_folder",
     "sign_bundle",

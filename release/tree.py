@@ -78,6 +78,7 @@ class Tree:
         with storage(public):
             for leftover in self._staging.glob("*"):
                 leftover.unlink(missing_ok=True)
+        self._clear()
 
     def blob(self, source: Path | bytes, blob: Descriptor) -> None:
         """Store a blob under its digest; one that is there and sound is kept.
@@ -113,7 +114,10 @@ class Tree:
         """
         target = self.public / name
         with storage(target):
-            previous = target.read_bytes() if target.exists() else None
+            try:
+                previous = target.read_bytes()
+            except FileNotFoundError:
+                previous = None
         if previous == raw:
             return
         temporary = self._temporary(target)

@@ -28,11 +28,6 @@ class Offered(Wire):
     channels: tuple[str, ...]
     """Those that have this very bundle or pack."""
 
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why it may not be promoted."""
-        return tuple(f"{gate.name}: {gate.reason}" for gate in self.gates if gate.verdict is not Verdict.PASS)
-
 
 class ChannelStanding(Wire):
     """One channel."""
@@ -45,6 +40,8 @@ class ChannelStanding(Wire):
     signed: tuple[str, ...]
     """Who signed its metadata: release managers, or `builder`."""
     builds: tuple[str, ...]
+    packs: int
+    """Number of knowledge packs."""
     revoked: tuple[str, ...] = ()
     """Builds and packs of it that are revoked: they run nowhere."""
 
@@ -57,7 +54,7 @@ class Standing(Wire):
     pending: Waiting | None = None
     orders: Orders = Orders()
     due: tuple[str, ...] = ()
-    """Roles of which less than half of the lifetime is left, with their date."""
+    """Roles and manifests that expire soon or have expired, each with its date and the command that renews it."""
 
 
 def offered(project: Project) -> list[Offered]:
@@ -108,6 +105,8 @@ def standing(project: Project) -> Standing:
         RefusedError: nothing is released yet.
         IntegrityError: the published tree or a pending version is not what was signed.
     """
+    from release import expiries
+
     release = _release(project)
     status = release.status()
     current = release.desk.current()
@@ -126,6 +125,7 @@ def standing(project: Project) -> Standing:
                 expires=manifest.expires,
                 signed=release.approvals.signers(name),
                 builds=tuple(sorted(ref.name for ref in manifest.bundles().values())),
+                packs=len(manifest.knowledge_packs),
                 revoked=tuple(sorted(label for digest, label in artifacts.items() if digest in stopped)),
             )
         )
@@ -134,7 +134,7 @@ def standing(project: Project) -> Standing:
         channels=tuple(channels),
         pending=waiting(project),
         orders=status.orders,
-        due=tuple(f"{one.role} until {one.expires:%Y-%m-%d}" for one in status.roles if one.due),
+        due=tuple(line.said for line in expiries(status, release.now()) if line.state != "holds"),
     )
 
 

@@ -7,7 +7,7 @@ of every other source hold. A bucket that anybody may read needs none of this: e
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from fleet_manifests.errors import MissingExtraError, UnreachableError, UsageError
@@ -60,7 +60,7 @@ def _signing(credentials: Credentials, region: str) -> httpx.Auth:
     from botocore.awsrequest import AWSRequest
 
     class Signing(httpx.Auth):
-        def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:
+        def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
             asked = {"Range": request.headers["Range"]} if "Range" in request.headers else {}
             signed = AWSRequest(request.method, str(request.url), headers=asked)
             S3SigV4Auth(credentials.get_frozen_credentials(), "s3", region).add_auth(signed)

@@ -143,7 +143,7 @@ class FolderSource:
     def _file(self, path: str) -> io.FileIO:
         """Open one file without waiting on a pipe or a device."""
         with _reading(self.address):
-            if not (self._folder / "metadata").is_dir():
+            if not ((self._folder / "metadata").is_dir() or (self._folder / "oci-layout").is_file()):
                 raise UnreachableError(
                     f"{self.address}: no published tree is there (a folder `metadata` was expected); "
                     "is the medium plugged in?"

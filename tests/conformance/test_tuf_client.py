@@ -30,8 +30,11 @@ class Server:
         asked = self.asked = []
 
         class Handler(SimpleHTTPRequestHandler):
-            def log_message(self, *args: object) -> None:
+            def log_request(self, *args: object) -> None:
                 asked.append(self.path)
+
+            def log_message(self, *args: object) -> None:
+                pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

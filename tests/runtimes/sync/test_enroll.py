@@ -56,7 +56,7 @@ def test_enrolling_differently_is_refused(tmp_path: Path, arguments: dict[str, A
         ("site", "Store 17", "a name of small letters"),
         ("site", "../evil", "a name of small letters"),
         ("kind", "cloud", "the kind edge or central"),
-        ("source", "ftp://fleet.example", "an http, https or file address or a folder"),
+        ("source", "ftp://fleet.example", "an http, https, s3 or file address or a folder"),
         ("source", "https://user:secret@fleet.example", "credentials belong into ~/.netrc"),
         ("source", "https://fleet.example/?token=secret", "a plain address was expected"),
         ("source", "file://host/share", "three slashes"),
