@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 BENCHMARKS = (
-    "engine_latency", "first_answer", "knowledge", "demo", "serving", "evidence", "training", "updates",
-    "fleet_scale", "real_data",
+    "engine_latency", "first_answer", "knowledge", "demo", "search", "serving", "evidence", "training", "updates",
+    "fleet_scale", "signing", "real_data",
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ from fleet_manifests.manifest import (
     Revocation,
     WorkflowEntry,
 )
+from fleet_manifests.orders import Halt, Orders, Stop
 from fleet_manifests.placement import Factors, Override, Placement, Where, place
 from fleet_manifests.profile import HardwareProfile, HostFacts, IsaClass, LatencyObjective, Objective
 from fleet_manifests.receipt import MeasurementCases, Receipt
@@ -100,6 +101,7 @@ __all__ = [
     "Fusion",
     "Gate",
     "Guardrails",
+    "Halt",
     "HardwareProfile",
     "HostFacts",
     "IntegrityError",
@@ -116,6 +118,7 @@ __all__ = [
     "Name",
     "Objective",
     "OciManifest",
+    "Orders",
     "OutOfScope",
     "Override",
     "PackCase",
@@ -134,6 +137,7 @@ __all__ = [
     "Slice",
     "SmokeCase",
     "SplitRef",
+    "Stop",
     "StorageError",
     "Task",
     "UnreachableError",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from fleet_manifests import keyless
+from fleet_manifests.authors import Authors
 from fleet_manifests.errors import IntegrityError
 from fleet_manifests.wire import MAX_DOCUMENT_BYTES, Wire, digest_of, dump, parse
 
@@ -94,6 +96,12 @@ class Statement(Wire):
         return found
 
 
+class _Form(Wire):
+    """A Sigstore bundle says its media type; a bare envelope has none."""
+
+    media_type: Annotated[str | None, Field(alias="mediaType")] = None
+
+
 class _Signature(Wire):
     keyid: str
     sig: str
@@ -105,6 +113,15 @@ class _Dsse(Wire):
     payload: str
     payload_type: Annotated[Literal["application/vnd.in-toto+json"], Field(alias="payloadType")]
     signatures: Annotated[tuple[_Signature, ...], Field(min_length=1, max_length=16)]
+
+
+def envelope_type(raw: bytes) -> str:
+    """The media type of an envelope: bare, or in a Sigstore bundle.
+
+    Raises:
+        IntegrityError: it is neither.
+    """
+    return parse(_Form, raw, where="envelope").media_type or ENVELOPE_TYPE
 
 
 def statement(
@@ -149,19 +166,30 @@ def seal(said: Statement, signer: Signer) -> bytes:
     Returns:
         The DSSE envelope, JSON.
     """
+    return seal_payload(dump(said), signer)
+
+
+def seal_payload(content: bytes, signer: Signer) -> bytes:
+    """Sign an in-toto statement, JSON.
+
+    Returns:
+        The DSSE envelope, JSON.
+    """
     from securesystemslib.dsse import Envelope
 
-    envelope = Envelope(dump(said), PAYLOAD_TYPE, {})
+    envelope = Envelope(content, PAYLOAD_TYPE, {})
     envelope.sign(signer)
     return dump(_Dsse.model_validate(envelope.to_dict()))
 
 
-def opened(raw: bytes, public_key: bytes, *, what: str, by: str, limit: int = MAX_DOCUMENT_BYTES) -> Statement:
-    """The statement in an envelope, if that key signed it.
+def opened(
+    raw: bytes, public_key: bytes | Authors, *, what: str, by: str, limit: int = MAX_DOCUMENT_BYTES
+) -> Statement:
+    """The statement in an envelope, if somebody who may do so signed it.
 
     Args:
-        raw: the DSSE envelope.
-        public_key: PEM.
+        raw: the DSSE envelope, or the Sigstore bundle of one.
+        public_key: who may have signed it; a key (PEM) stands for itself alone.
         what: what it is, for the message: `evidence` or `receipt`.
         by: whose key it is, for the message.
         limit: most bytes that it may have.
@@ -169,7 +197,28 @@ def opened(raw: bytes, public_key: bytes, *, what: str, by: str, limit: int = MA
     Raises:
         IntegrityError: altered, signed by someone else, too large, or no such statement.
     """
-    return parse(Statement, _payload(raw, public_key, what, by, limit), where=what, limit=limit)
+    content = payload(raw, Authors.of(public_key), what=what, by=by, limit=limit)
+    return parse(Statement, content, where=what, limit=limit)
+
+
+def payload(raw: bytes, authors: Authors, *, what: str, by: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """The content of an envelope of either form, if one of the authors signed it.
+
+    Args:
+        raw: the DSSE envelope, or the Sigstore bundle of one.
+        authors: who may have signed it.
+        what: what it is, for the message.
+        by: whose key it is, for the message.
+        limit: most bytes that it may have.
+
+    Raises:
+        IntegrityError: altered, signed by someone else, too large, or neither of the two.
+    """
+    if parse(_Form, raw, where=what, limit=limit).media_type is not None:
+        return keyless.payload(raw, authors, what=what, limit=limit)
+    if authors.key is None:
+        raise IntegrityError(f"{what}: is signed by a key; the signing policy lets no key sign {authors.what}")
+    return _payload(raw, authors.key, what, by, limit)
 
 
 def unverified(raw: bytes, *, what: str, limit: int) -> Statement:

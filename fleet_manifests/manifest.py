@@ -36,6 +36,8 @@ class BuildEntry(Wire):
     verdict: Verdict
     evidence: tuple[Descriptor, ...] = ()
     """DSSE envelopes over the bundle digest, as blobs."""
+    attestations: tuple[Descriptor, ...] = ()
+    """Where the bundle comes from, and its model card: envelopes over its digest, as blobs."""
     reference: BundleRef | None = None
     """The bundle that its successors are held to besides this one, so that small losses cannot add up: the first that
     the channel had for this workflow and profile, until a release manager renews it. None: this one."""

@@ -16,6 +16,7 @@ from fleet_manifests.bundle import BundleConfig, OciManifest
 from fleet_manifests.evidence import AccuracyReport, KnowledgeReport, LatencyReport
 from fleet_manifests.knowledge import PackConfig, Passage
 from fleet_manifests.manifest import FleetManifest
+from fleet_manifests.orders import Orders
 from fleet_manifests.profile import HardwareProfile
 from fleet_manifests.receipt import MeasurementCases, Receipt
 from fleet_manifests.updates import Updates
@@ -33,6 +34,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "latency_report.v1": LatencyReport,
     "measurement_cases.v1": MeasurementCases,
     "oci_manifest.v1": OciManifest,
+    "orders.v1": Orders,
     "passage.v1": Passage,
     "receipt.v1": Receipt,
     "updates.v1": Updates,

@@ -134,9 +134,12 @@ def main(directory: Path) -> None:
         demo.run("lading", "init", str(directory))
         demo.run("lading", "check")
     demo.run("lading", "build")
-    demo.run("lading", "promote", "canary")
-    demo.run("lading", "promote", "stable", "--as", "alice", "--as", "bob")
-    demo.run("lading", "publish")
+    demo.run("lading", "release", "promote", "canary")
+    demo.run("lading", "release", "promote", "stable", "--as", "alice")
+    if json.loads(demo.run("lading", "release", "status", "--json", capture=True))["pending"] is not None:
+        demo.run("lading", "release", "approve", "stable", "--as", "bob", "--yes")
+    demo.run("lading", "release", "publish")
+    demo.run("lading", "release", "log", "--verify")
 
     project = load_project(demo.project)
     if project.fleet.central is None:

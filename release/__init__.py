@@ -20,7 +20,8 @@ Candidates enter the channels through the gate, which verifies all of it again.
 
     >>> release.offer([candidate], workflows)
     >>> release.promote("canary", [candidate], workflows)
-    >>> release.promote("stable", [candidate], workflows, managers=["alice", "bob"])
+    >>> release.propose([candidate], workflows, ["alice"])
+    >>> release.approvals.approve("stable", "bob")
     >>> release.promote("canary", [], {}, packs=[pack])
     >>> release.assign([assignment])
 
@@ -28,14 +29,27 @@ What a release would change is told beforehand, from what is published and what 
 
     >>> changes(release.manifest("stable"), [standing(name, digest, verdict, config, reports)], known)
 
-What is published is static files that any TUF client can verify from `metadata/1.root.json`.
+    >>> differences(release.manifest("stable"), release.approvals.pending().manifest)
+
+When something is wrong, one person stops it; what lets content run again needs as many as a promotion.
+
+    >>> release.interventions.halt("stable", "two sites report wrong labels", "alice")
+    >>> release.interventions.revoke(digest, "trained on wrong labels", "alice")
+    >>> release.interventions.rollback("stable", 3, "more deferrals than before", ["alice"])
+
+Every act is in the release log, which `release.desk.verify_log()` checks. What is published is
+static files that any TUF client can verify from `metadata/1.root.json`.
 """
 
 from release.attest import attest, verify_evidence
 from release.bundles import assemble, open_bundle
 from release.changes import Change, Standing, changes, standing
+from release.differences import Difference, differences
+from release.interventions import Revoked
 from release.keys import Keys, SigningKey
+from release.log import LogEntry, ReleaseLog
 from release.packs import assemble_pack, open_pack_folder
+from release.pending import Pending, Signatures
 from release.policy import Expiry, Policy
 from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
 from release.publish import Release
@@ -48,14 +62,20 @@ __all__ = [
     "Change",
     "Checked",
     "CheckedPack",
+    "Difference",
     "Expiry",
     "Keys",
+    "LogEntry",
     "PackCandidate",
+    "Pending",
     "Policy",
     "Published",
     "Release",
+    "ReleaseLog",
     "ReleaseStatus",
+    "Revoked",
     "RoleStatus",
+    "Signatures",
     "SigningKey",
     "Standing",
     "admit",
@@ -65,6 +85,7 @@ __all__ = [
     "changes",
     "check_candidate",
     "check_pack",
+    "differences",
     "open_bundle",
     "open_pack_folder",
     "sign_bundle",

@@ -24,8 +24,10 @@ from fleet_manifests import (
     parse,
     worst,
 )
-from fleet_manifests.dsse import ENVELOPE_TYPE, Enclosed, Result, Statement
-from release.keys import SigningKey
+from fleet_manifests.authors import Authors
+from fleet_manifests.dsse import Enclosed, Result, Statement, envelope_type
+from release.signers import SigningKey
+from release.signing import Author
 
 KIND = "lading.evidence.kind"
 """Annotation of an evidence descriptor: `accuracy`, `latency` or `knowledge`."""
@@ -41,31 +43,35 @@ class _Kind(Wire):
     kind: Literal["accuracy", "latency", "knowledge"]
 
 
-def attest(report: Evidence, key: SigningKey) -> bytes:
+def attest(report: Evidence, by: SigningKey | Author) -> bytes:
     """Sign a report as evidence about the bundle or pack that it names.
 
+    Args:
+        report: the report.
+        by: who signs; a key alone is held to itself.
+
     Returns:
-        The DSSE envelope, JSON.
+        The DSSE envelope, or the Sigstore bundle of one, JSON.
 
     Raises:
-        IntegrityError: the report contradicts itself.
+        IntegrityError: the report contradicts itself, or the policy does not let this author sign it.
     """
     _require_consistent(report)
-    return dsse.seal(_statement(report, dump(report)), key.signer)
+    return Author.of(by).seal(dump(_statement(report, dump(report))), workflow=report.workflow, act="evidence")
 
 
-def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence:
-    """Read the report in an envelope, if it is about that bundle or pack and signed by that key.
+def verify_evidence(envelope: bytes, by: bytes | Authors, bundle: str) -> Evidence:
+    """Read the report in an envelope, if it is about that bundle or pack and signed by somebody who may do so.
 
     Args:
-        envelope: the DSSE envelope.
-        public_key: the builder's public key, PEM.
+        envelope: the DSSE envelope, or the Sigstore bundle of one.
+        by: who may have signed it; a public key (PEM) stands for that key alone.
         bundle: the digest of the bundle or pack.
 
     Raises:
         IntegrityError: altered, signed by someone else, about something else, or contradicting itself.
     """
-    statement = dsse.opened(envelope, public_key, what="evidence", by="the builder's key")
+    statement = dsse.opened(envelope, by, what="evidence", by="the builder's key")
     if statement.subject_digest != bundle:
         raise IntegrityError(f"evidence: is about bundle {statement.subject_digest}, not {bundle}")
     (raw, *others) = statement.enclosed(what="evidence").values()
@@ -81,7 +87,10 @@ def verify_evidence(envelope: bytes, public_key: bytes, bundle: str) -> Evidence
 def evidence_descriptor(envelope: bytes, report: Evidence) -> Descriptor:
     """The descriptor by which a fleet manifest refers to evidence."""
     return Descriptor(
-        media_type=ENVELOPE_TYPE, digest=digest_of(envelope), size=len(envelope), annotations={KIND: report.kind}
+        media_type=envelope_type(envelope),
+        digest=digest_of(envelope),
+        size=len(envelope),
+        annotations={KIND: report.kind},
     )
 
 

@@ -68,7 +68,11 @@ class Change:
 
 
 def changes(
-    before: FleetManifest | None, candidates: Sequence[Standing], known: Mapping[str, Standing] | None = None
+    before: FleetManifest | None,
+    candidates: Sequence[Standing],
+    known: Mapping[str, Standing] | None = None,
+    *,
+    whole: bool = False,
 ) -> tuple[Change, ...]:
     """What the candidates would change in a channel, in the order of their names.
 
@@ -76,14 +80,28 @@ def changes(
         before: the channel's published manifest; None: nothing is published, and all is new.
         candidates: builds and packs on offer.
         known: what was read of the published ones, by digest; of others only what the manifest says is compared.
+        whole: the candidates are all that there will be; else what is not among them stays.
     """
-    then = {one.name: (known or {}).get(one.digest, one) for one in _published(before)}
+    then = {one.name: one for one in standings(before, known)}
     now = {one.name: one for one in candidates}
     channel = before.channel if before else ""
-    return tuple(
-        Change(name, then.get(name), now.get(name), tuple(_said(then.get(name), now.get(name), channel)))
-        for name in sorted(then.keys() | now.keys())
-    )
+    found = []
+    for name in sorted(then.keys() | now.keys()):
+        said = tuple(_said(then.get(name), now.get(name), channel))
+        if name not in now and whole:
+            said = ("left out: sites stop running it",)
+        found.append(Change(name, then.get(name), now.get(name), said))
+    return tuple(found)
+
+
+def standings(manifest: FleetManifest | None, known: Mapping[str, Standing] | None = None) -> list[Standing]:
+    """The builds and knowledge packs of a manifest, each as it was read, else as far as the manifest says.
+
+    Args:
+        manifest: None: nothing is published.
+        known: what was read of their files and evidence, by digest.
+    """
+    return [(known or {}).get(one.digest, one) for one in _published(manifest)]
 
 
 def standing(

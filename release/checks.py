@@ -17,11 +17,13 @@ from fleet_manifests import (
     OciManifest,
     Verdict,
 )
-from fleet_manifests.bundle import SIGNATURE_TYPE, BundleRef
+from fleet_manifests.authors import Authors, Trust
+from fleet_manifests.bundle import SIGNATURE_TYPE, BundleConfig, BundleRef
 from fleet_manifests.signature import verify_bundle
 from fleet_manifests.wire import digest_of
 from release.artifacts import CONFIG_FILE, MANIFEST_FILE, manifest_descriptor, title
 from release.attest import evidence_descriptor, verify_evidence
+from release.attestations import KIND, attestation_descriptor, verify_attestation
 from release.signing import SIGNATURE_FILE
 
 Blob = tuple[Path, Descriptor]
@@ -42,20 +44,49 @@ def attempt(gates: list[Gate], name: str, step: Callable[[], T]) -> T | None:
     return result
 
 
-def signed(gates: list[Gate], folder: Path, name: str, public_key: bytes) -> bool:
-    """Verify as a site does that an assembled artifact is signed by that key, under that name."""
+def signed(gates: list[Gate], folder: Path, name: str, by: bytes | Authors) -> bool:
+    """Verify as a site does that an assembled artifact is signed by somebody who may do so, under that name."""
 
     def verify() -> bool:
-        verify_bundle(folder / name, folder / SIGNATURE_FILE, public_key, name=name)
+        verify_bundle(folder / name, folder / SIGNATURE_FILE, by, name=name)
         return True
 
     return attempt(gates, "signature", verify) is not None
 
 
-def proofs(gates: list[Gate], paths: Sequence[Path], public_key: bytes, digest: str) -> list[Proof]:
+def proofs(gates: list[Gate], paths: Sequence[Path], by: bytes | Authors, digest: str) -> list[Proof]:
     """Verify each envelope; those that hold."""
-    found = [attempt(gates, "evidence", partial(_proof, path, public_key, digest)) for path in paths]
+    found = [attempt(gates, "evidence", partial(_proof, path, by, digest)) for path in paths]
     return [proof for proof in found if proof is not None]
+
+
+def attested(
+    gates: list[Gate], paths: Sequence[Path], trust: Trust, config: BundleConfig, digest: str
+) -> list[tuple[Path, Descriptor]]:
+    """Verify each attestation besides the evidence, and that none is missing that the policy asks for.
+
+    Args:
+        gates: told what held.
+        paths: the envelopes.
+        trust: whose signature counts, and what must be there.
+        config: the bundle's own `bundle.json`.
+        digest: the digest of its manifest.
+
+    Returns:
+        Those that hold, and how a manifest refers to each.
+    """
+    found = {}
+    for path in paths:
+        act = attempt(gates, "attestation", partial(_attestation, path, trust, config, digest))
+        if act is not None and act.annotations[KIND] in found:
+            reason = f"there are two of kind {act.annotations[KIND]}"
+            gates.append(Gate(name="attestation", verdict=Verdict.FAIL, reason=reason))
+        elif act is not None:
+            found[act.annotations[KIND]] = (path, act)
+    for missing in sorted(set(trust.policy.require) - set(found)):
+        reason = "the signing policy asks for it and there is none; build the bundle again"
+        gates.append(Gate(name=missing, verdict=Verdict.FAIL, reason=reason))
+    return [found[kind] for kind in sorted(found)]
 
 
 def said(kind: str, subject: str, profile: HardwareProfile, reports: Sequence[Evidence]) -> Gate:
@@ -88,7 +119,9 @@ def reference(folder: Path, manifest: OciManifest) -> BundleRef:
     return BundleRef(name=title(manifest), manifest=manifest_descriptor(manifest), signature=signature)
 
 
-def blobs_of(folder: Path, manifest: OciManifest, ref: BundleRef, evidence: Sequence[Proof]) -> tuple[Blob, ...]:
+def blobs_of(
+    folder: Path, manifest: OciManifest, ref: BundleRef, evidence: Sequence[Proof], attestations: Sequence[Blob] = ()
+) -> tuple[Blob, ...]:
     """Every blob that a reference leads to."""
     return (
         *((folder / ref.name / layer.path, layer) for layer in manifest.layers),
@@ -96,17 +129,28 @@ def blobs_of(folder: Path, manifest: OciManifest, ref: BundleRef, evidence: Sequ
         (folder / MANIFEST_FILE, ref.manifest),
         (folder / SIGNATURE_FILE, ref.signature),
         *((path, blob) for path, blob, _ in evidence),
+        *attestations,
     )
 
 
-def _proof(path: Path, public_key: bytes, digest: str) -> Proof:
+def _proof(path: Path, by: bytes | Authors, digest: str) -> Proof:
     """Verify one envelope."""
     try:
         raw = path.read_bytes()
     except OSError as exc:
         raise IntegrityError(f"{path}: {exc.strerror}") from exc
-    report = verify_evidence(raw, public_key, digest)
+    report = verify_evidence(raw, by, digest)
     return path, evidence_descriptor(raw, report), report
+
+
+def _attestation(path: Path, trust: Trust, config: BundleConfig, digest: str) -> Descriptor:
+    """Verify one attestation."""
+    try:
+        raw = path.read_bytes()
+    except OSError as exc:
+        raise IntegrityError(f"{path}: {exc.strerror}") from exc
+    act, _ = verify_attestation(raw, trust, config, digest)
+    return attestation_descriptor(raw, act)
 
 
 def _measured(kind: str, profile: HardwareProfile, report: Evidence) -> Gate:

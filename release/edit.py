@@ -7,7 +7,7 @@ and `timestamp.json` last, which is the moment of publication.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,10 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, TargetFile, Targets
 
 from fleet_manifests import Descriptor, RefusedError, dump, parse
+from fleet_manifests.orders import ORDERS_TARGET
 from release import layout, roles
-from release.keys import BUILDER
+from release.signers import SigningKey
+from release.signers_trust import trust_documents
 from release.state import State
 from release.tree import Tree
 
@@ -37,6 +39,8 @@ class Edit:
         self._managers = managers
         self._changed: list[str] = []
         self._entries: list[layout.IndexEntry] = []
+        self._cosigners: dict[str, list[SigningKey]] = {}
+        self._adopted: dict[str, bytes] = {}
         self._renew = False
 
     def begin(self) -> None:
@@ -45,9 +49,19 @@ class Edit:
             self._tree.write(f"metadata/{version}.root.json", raw)
         self._tree.write(layout.LAYOUT_FILE, layout.LAYOUT, shared=True)
         self._changed = [role for role in self.state.roles if role not in ("root", "timestamp", "snapshot")]
-        builder = self.state.targets("targets").signed.targets[roles.BUILDER_KEY_TARGET]
-        raw = self._repository.keys[BUILDER].public_pem
-        self._tree.write(f"targets/{builder.get_prefixed_paths()[0]}", raw)
+        orders = self.state.targets("sites").signed.targets[ORDERS_TARGET]
+        self._tree.write(f"targets/{orders.get_prefixed_paths()[0]}", roles.NO_ORDERS)
+        self.trust()
+
+    def trust(self) -> None:
+        """Publish what the policy says of signers, in place of what is published; role `targets` signs it."""
+        listed = self.state.targets("targets").signed.targets
+        for name in [name for name in listed if name.startswith("trust/")]:
+            del listed[name]
+        for name, raw in trust_documents(self._repository.keys, self._repository.policy).items():
+            listed[name] = TargetFile.from_data(name, raw, ["sha256"])
+            self._tree.write(f"targets/{listed[name].get_prefixed_paths()[0]}", raw)
+        self.touch("targets")
 
     def blob(self, source: Path | bytes, blob: Descriptor) -> None:
         """Publish a blob.
@@ -67,6 +81,34 @@ class Edit:
         info = TargetFile.from_data(name, raw, ["sha256"])
         self._tree.write(f"targets/{info.get_prefixed_paths()[0]}", raw)
         self.state.targets(role).signed.targets[name] = info
+        self.touch(role)
+
+    def adopt(self, role: str, raw: bytes, files: Mapping[str, bytes]) -> None:
+        """Publish a role's document that is signed already, in place of signing it here.
+
+        Args:
+            role: the role.
+            raw: its document: the version after the published one, signed by those it is delegated to.
+            files: the content of each target that is new in it, by name.
+
+        Raises:
+            RefusedError: too few signatures, another version, expired, or a file is not what the document names.
+        """
+        document, version = Metadata[Any].from_bytes(raw), self.state.get(role).signed.version
+        try:
+            self.state.delegator(role).signed.verify_delegate(role, document.signed_bytes, document.signatures)
+            for name, content in files.items():
+                document.signed.targets[name].verify_length_and_hashes(content)
+        except (RepositoryError, ValueError, KeyError) as exc:
+            raise RefusedError(f"role {role} cannot be published: {exc}; propose it anew") from exc
+        if document.signed.version != version + 1:
+            raise RefusedError(f"role {role}: version {document.signed.version} is signed, {version + 1} is the next")
+        if document.signed.is_expired(self._repository.now()):
+            raise RefusedError(f"role {role}: expired on {document.signed.expires:%Y-%m-%d}; propose it anew")
+        for name, content in files.items():
+            self._tree.write(f"targets/{document.signed.targets[name].get_prefixed_paths()[0]}", content)
+        self.state.roles[role] = document
+        self._adopted[role] = raw
         self.touch(role)
 
     def remove(self, name: str) -> None:
@@ -97,26 +139,37 @@ class Edit:
         if role not in self._changed and role not in ("snapshot", "timestamp"):
             self._changed.append(role)
 
+    def cosign(self, role: str, keys: Iterable[SigningKey]) -> None:
+        """Let further keys sign a role, so that it holds under the keys before and after a change of keys."""
+        self._cosigners.setdefault(role, []).extend(keys)
+
     def commit(self) -> int | None:
         """Sign, verify and store what changed; returns the number of the release, or None where nothing did."""
         if not self._changed and not self._renew:
             return None
         state = self.state
         self._require_current()
+        self._require_held()
         if any(roles.is_bin(role) for role in self._changed):
             self._renew_sites()
-        snapshot, timestamp = state.snapshot.signed, state.timestamp.signed
+        snapshot, timestamp, root = state.snapshot.signed, state.timestamp.signed, None
         for role in sorted(self._changed, key=lambda name: name not in TOP_LEVEL):
-            raw, version = self._seal(role), state.get(role).signed.version
+            raw = self._adopted.get(role) or self._seal(role)
+            version = state.get(role).signed.version
+            if role == "root":
+                root = f"metadata/{version}.root.json", raw
+                continue
             self._tree.write(f"metadata/{version}.{role}.json", raw)
-            if role != "root":
-                snapshot.meta[f"{role}.json"] = MetaFile.from_data(version, raw, ["sha256"])
+            snapshot.meta[f"{role}.json"] = MetaFile.from_data(version, raw, ["sha256"])
         raw = self._seal("snapshot")
         self._tree.write(f"metadata/{snapshot.version}.snapshot.json", raw)
         timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, raw, ["sha256"])
         raw = self._seal("timestamp")
         self._write_index()
         self._tree.settle()
+        if root is not None:  # clients look for it by its number, whatever the timestamp says
+            self._tree.write(*root)
+            self._tree.settle()
         self._tree.write("metadata/timestamp.json", raw, shared=True)
         return timestamp.version
 
@@ -146,14 +199,18 @@ class Edit:
         document.signed.expires = repository.now() + repository.policy.lifetime(role)
         document.signatures.clear()
         try:
-            for key in roles.signers_of(role, repository.keys, self._managers):
+            signers = roles.signers_of(role, repository.keys, self._managers)
+            for key in (*signers, *self._cosigners.get(role, ())):
                 document.sign(key.signer, append=True)
             raw = document.to_bytes()
             written = Metadata[Any].from_bytes(raw)
             for judge in judges:
                 judge.verify_delegate(role, written.signed_bytes, written.signatures)
         except (RepositoryError, ValueError) as exc:
-            raise RefusedError(f"role {role} cannot be published: {exc}; check the keys and who approved") from exc
+            raise RefusedError(
+                f"role {role} cannot be published: {exc}; check the keys and who approved, and end a "
+                "key ceremony that was broken off"
+            ) from exc
         return raw
 
     def _require_current(self) -> None:
@@ -162,6 +219,17 @@ class Edit:
         for role in sorted({"root", "targets"} - set(self._changed)):
             if (document := self.state.get(role)).signed.is_expired(moment):
                 raise RefusedError(f"role {role} expired on {document.signed.expires:%Y-%m-%d}; renew it first")
+
+    def _require_held(self) -> None:
+        """Refuse other keys for a role that stays as it is, where too few of them signed it."""
+        below = {"root": ["targets"], "targets": [*roles.CHANNELS, "sites"]}
+        for above in [role for role in below if role in self._changed]:
+            for role in sorted(set(below[above]) - set(self._changed)):
+                if not self.state.holds(role):
+                    raise RefusedError(
+                        f"role {role} would hold no longer: too few of those who may sign it from now on did; it has "
+                        "to be signed anew in the same ceremony"
+                    )
 
     def _renew_sites(self) -> None:
         """Renew what delegates to the bins, where it is due: the same key signs both."""

@@ -215,7 +215,7 @@ class _Needed:
                 read_blob(self.state.public, blob)
             self._artifact(blob.digest)
         loose: list[Descriptor | None] = [ref.signature for ref in artifacts]
-        loose += [blob for build in builds for blob in (*build.evidence, build.cases)]
+        loose += [blob for build in builds for blob in (*build.evidence, *build.attestations, build.cases)]
         loose += [blob for pack in packs for blob in (*pack.evidence, pack.signature)]
         self._blobs(blob.digest for blob in loose if blob is not None)
         if manifest.updates is not None:

@@ -1,7 +1,8 @@
 """The key store: one folder, one EC P-256 key per role, readable by its owner alone.
 
-Roles: `root-1..3` and `targets-1..3` (threshold 2), `builder`, `online`, `manager-<name>`.
-The folder also remembers what a published tree must not be able to change: the roots of
+Roles: `root-1..3` and `targets-1..3` (threshold 2), `builder`, `online`, `manager-<name>`. `<name>.pem` is a
+private key; where that is elsewhere, the project's `signers` say where (`release.signers`), and `<name>.pub` is
+its public half. The folder also remembers what a published tree must not be able to change: the roots of
 trust that sites were enrolled with, and the number of the last release.
 """
 
@@ -9,24 +10,36 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from fleet_manifests import RefusedError, StorageError, UsageError
+from release.signers import VARIABLE, FileKey, PublicKey, SigningKey, from_uri, require_private
 
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 TARGETS_KEYS = ("targets-1", "targets-2", "targets-3")
 BUILDER = "builder"
 ONLINE = "online"
-VARIABLE = "LADING_KEYS"
+NEXT = ".next"
+"""Ends the name of a key that a ceremony will let take the place of another."""
+
+__all__ = [
+    "BUILDER",
+    "NEXT",
+    "ONLINE",
+    "ROOT_KEYS",
+    "TARGETS_KEYS",
+    "VARIABLE",
+    "Keys",
+    "SigningKey",
+    "distinct",
+    "key_name",
+    "manager_key",
+]
 
 
 def manager_key(name: str) -> str:
@@ -34,83 +47,74 @@ def manager_key(name: str) -> str:
     return f"manager-{name}"
 
 
-@dataclass(frozen=True)
-class SigningKey:
-    """One private key."""
-
-    name: str
-    path: Path
-
-    @cached_property
-    def private(self) -> ec.EllipticCurvePrivateKey:
-        """The key itself.
-
-        Raises:
-            UsageError: missing, readable by others, or not an EC P-256 key.
-        """
-        _require_private(self.path)
-        try:
-            key = serialization.load_pem_private_key(self.path.read_bytes(), password=None)
-        except (ValueError, TypeError) as exc:
-            raise UsageError(f"key {self.name}: {self.path} is not an unencrypted PEM private key") from exc
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise UsageError(f"key {self.name}: {self.path} is not an EC P-256 key")
-        return key
-
-    @property
-    def public_pem(self) -> bytes:
-        """The public key, PEM."""
-        encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        return self.private.public_key().public_bytes(encoding, form)
-
-    @property
-    def public(self) -> SSlibKey:
-        """The public key as TUF and DSSE name it."""
-        return SSlibKey.from_crypto(self.private.public_key())
-
-    @property
-    def signer(self) -> CryptoSigner:
-        """What signs TUF metadata and DSSE envelopes."""
-        return CryptoSigner(self.private, self.public)
+def key_name(role: str) -> str:
+    """The name of the key that `signers` in `lading.yaml` means: a role, or a release manager by name."""
+    base = role.removesuffix(NEXT)
+    known = base in (*ROOT_KEYS, *TARGETS_KEYS, BUILDER, ONLINE) or role.startswith(manager_key(""))
+    return role if known else manager_key(role)
 
 
 class Keys:
     """A key store folder."""
 
-    def __init__(self, folder: Path, *, outside: Sequence[Path] = ()) -> None:
+    def __init__(self, folder: Path, *, outside: Sequence[Path] = (), signers: Mapping[str, str] | None = None) -> None:
         """Open a key store, which may not exist yet.
 
         Args:
             folder: where the keys are.
             outside: folders that the key store must keep apart from: the project, the published tree.
+            signers: URI of each key that is not in the folder, by its role or its release manager.
 
         Raises:
-            UsageError: the folder overlaps one of them, or others can read it.
+            UsageError: the folder or a key file overlaps one of them, others can read it, or a URI is none.
         """
         self.folder = folder.expanduser().resolve()
+        self._elsewhere = {
+            key_name(role): from_uri(key_name(role), uri, self.folder) for role, uri in (signers or {}).items()
+        }
         self._keys: dict[str, SigningKey] = {}
         for other in (path.resolve() for path in outside):
             if self.folder.is_relative_to(other) or other.is_relative_to(self.folder):
                 raise UsageError(f"keys folder {self.folder} and {other} overlap; set {VARIABLE} to a place apart")
+            for key in self._elsewhere.values():
+                if isinstance(key, FileKey) and key.path.resolve().is_relative_to(other):
+                    raise UsageError(f"signers: {key.name}: {key.path} is inside {other}; keep keys apart from it")
         if self.folder.exists():
-            _require_private(self.folder)
+            require_private(self.folder)
 
     @classmethod
-    def of_project(cls, project: str, *, folder: Path | None = None, outside: Sequence[Path] = ()) -> Keys:
+    def of_project(
+        cls,
+        project: str,
+        *,
+        folder: Path | None = None,
+        outside: Sequence[Path] = (),
+        signers: Mapping[str, str] | None = None,
+    ) -> Keys:
         """The key store of a project: the folder given, else `LADING_KEYS`, else one under `~/.config`."""
         chosen = folder or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-        return cls(chosen or Path.home() / ".config" / "lading" / "keys" / project, outside=outside)
+        return cls(chosen or Path.home() / ".config" / "lading" / "keys" / project, outside=outside, signers=signers)
 
     def __getitem__(self, name: str) -> SigningKey:
         """The key of that name; it is read when it is first used."""
-        return self._keys.setdefault(name, SigningKey(name, self.folder / f"{name}.pem"))
+        if name in self._elsewhere:
+            return self._elsewhere[name]
+        if name not in self._keys:
+            private, public = self.folder / f"{name}.pem", self.folder / f"{name}.pub"
+            only_public = public.exists() and not private.exists()
+            self._keys[name] = PublicKey(name, public) if only_public else FileKey(name, path=private)
+        return self._keys[name]
 
     def __contains__(self, name: str) -> bool:
-        """Whether the store has a key of that name."""
-        return (self.folder / f"{name}.pem").exists()
+        """Whether this store can sign with a key of that name."""
+        return name in self._elsewhere or (self.folder / f"{name}.pem").exists()
+
+    def knows(self, name: str) -> bool:
+        """Whether the store has at least the public half of a key of that name."""
+        return name in self or (self.folder / f"{name}.pub").exists()
 
     def ensure(self, names: Iterable[str]) -> list[str]:
-        """Make the keys that are missing; an existing key is never touched.
+        """Make the keys that are missing; an existing key is never touched, and none is made that is elsewhere.
 
         Returns:
             The names of those that were made.
@@ -118,7 +122,7 @@ class Keys:
         Raises:
             StorageError: the folder cannot be written.
         """
-        missing = [name for name in names if name not in self]
+        missing = [name for name in names if not self.knows(name)]
         for name in missing:
             self.store(f"{name}.pem", _new_key(), replace=False)
         return missing
@@ -159,6 +163,7 @@ class Keys:
                 temporary.unlink(missing_ok=True)
         except OSError as exc:
             raise StorageError(f"keys folder {self.folder}: {name} cannot be written: {exc.strerror}") from exc
+        self._keys.pop(Path(name).stem, None)
 
 
 def distinct(keys: Iterable[SigningKey]) -> None:
@@ -188,14 +193,3 @@ def _write_private(path: Path, raw: bytes) -> None:
         stream.write(raw)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _require_private(path: Path) -> None:
-    """Refuse a key or folder that is missing or that group or others may touch."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as exc:
-        raise UsageError(f"{path}: {exc.strerror}; restore the key, or set {VARIABLE} to where it is") from exc
-    if stat.S_IMODE(mode) & 0o077:
-        wanted = "700" if stat.S_ISDIR(mode) else "600"
-        raise UsageError(f"{path}: mode is {stat.S_IMODE(mode):o}, others may touch it; run `chmod {wanted} {path}`")

@@ -108,6 +108,19 @@ def partner(
     return (build.bundle.digest, current.profiles[pack.profile.name]) if current and build else None
 
 
+def reissued(manifest: FleetManifest, *, policy: Policy, issued: datetime) -> FleetManifest:
+    """The same content under the next version, with new dates and the limits of the policy."""
+    return manifest.model_copy(
+        update={
+            "version": manifest.version + 1,
+            "issued": issued,
+            "expires": issued + policy.lifetime(manifest.channel),
+            "max_offline_hours": policy.max_offline_hours,
+            "minimum_agent": policy.minimum_agent,
+        }
+    )
+
+
 def same_content(one: FleetManifest, other: FleetManifest) -> bool:
     """Whether two manifests say the same, whatever their version and dates."""
     dated = {"version": 1, "issued": one.issued, "expires": one.expires}

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fleet_manifests import Name
+from fleet_manifests.authors import BY_KEY, SignerPolicy
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 
@@ -42,6 +43,14 @@ class Policy(_Config):
     expiry: Expiry = Expiry()
     max_offline_hours: Annotated[int, Field(ge=1)] = 24 * 30
     minimum_agent: str = "0.1.0"
+    authors: SignerPolicy = BY_KEY
+    """Who may sign bundles and what is attested of them; published as `trust/policy.json`."""
+    trusted_root: bytes | None = None
+    """Sigstore's trusted root, JSON; published as `trust/trusted_root.json`. Identities need it."""
+    evidence_days: Days = 90
+    """Days after which evidence no longer lets anything into `canary` or `stable`."""
+    licences: tuple[str, ...] = ()
+    """Licences (SPDX) that a base or corpus may have; empty: any that is stated."""
 
     @field_validator("managers")
     @classmethod
@@ -56,6 +65,12 @@ class Policy(_Config):
             raise ValueError(
                 f"stable_threshold is {self.stable_threshold}, but only {len(self.managers)} managers are named"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> Policy:
+        if self.authors.keyless and self.trusted_root is None:
+            raise ValueError("authors: an identity may sign, but there is no trusted_root to verify it with")
         return self
 
     def lifetime(self, role: str) -> timedelta:

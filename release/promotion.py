@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fleet_manifests import (
     BaseRef,
     Descriptor,
+    Evidence,
     Gate,
     HardwareProfile,
     IntegrityError,
@@ -24,13 +26,15 @@ from fleet_manifests import (
     sha256_of,
     worst,
 )
+from fleet_manifests.authors import Trust
 from fleet_manifests.bundle import BundleConfig, BundleRef, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
 from fleet_manifests.manifest import BuildEntry, PackRef
 from fleet_manifests.receipt import CASES_TYPE, SEALED_CASES_TYPE
 from release.bundles import open_bundle
-from release.checks import Blob, Proof, attempt, blobs_of, proofs, reference, said, signed
+from release.checks import Blob, Proof, attempt, attested, blobs_of, proofs, reference, said, signed
 from release.packs import open_pack_folder
+from release.rules import Rules
 
 KINDS = ("accuracy", "latency")
 KNOWLEDGE = "knowledge"
@@ -46,6 +50,8 @@ class Candidate:
     """What `assemble` and `sign_bundle` made: `<name>/`, manifest.json, config.json, model.sig."""
     evidence: tuple[Path, ...] = ()
     """DSSE envelopes, at most one of each kind."""
+    attestations: tuple[Path, ...] = ()
+    """Envelopes that say where the bundle comes from, and its model card; at most one of each kind."""
     cases: Path | None = None
     """The texts that a device runs to measure it, where they may travel; they go to `candidates` only.
     A file `.age` is sealed for the classes of sites that may have them."""
@@ -98,7 +104,9 @@ class Checked:
     @property
     def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:
         """The bundle and what is attached to it; None where it does not hold."""
-        return None if self.entry is None else (self.entry.bundle, self.entry.evidence)
+        if self.entry is None:
+            return None
+        return self.entry.bundle, (*self.entry.evidence, *self.entry.attestations)
 
 
 @dataclass(frozen=True)
@@ -126,51 +134,66 @@ class CheckedPack:
         return None if self.artifact is None or self.ref is None else (self.artifact, self.ref.evidence)
 
 
-def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
+def check_candidate(candidate: Candidate, public_key: bytes | Trust, rules: Rules | None = None) -> Checked:
     """Verify a candidate from its bytes.
 
     Args:
         candidate: what to check.
-        public_key: the builder's public key, PEM.
+        public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
+        rules: what the fleet asks besides; None: of what a channel has had before, that it is whole, signed and passed.
     """
     gates: list[Gate] = []
+    trust = Trust.of(public_key)
+    allowed = partial(trust.authors, candidate.workflow)
     bundle = attempt(gates, "bundle", lambda: _bundle(candidate))
-    if bundle is None or not signed(gates, candidate.folder, candidate.name, public_key):
+    if bundle is None or not signed(gates, candidate.folder, candidate.name, allowed("bundle")):
         return Checked(candidate, tuple(gates))
     manifest, config = bundle
-    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    evidence = proofs(gates, candidate.evidence, allowed("evidence"), manifest.digest)
     reports = [report for _, _, report in evidence]
     gates += [said(kind, candidate.name, candidate.profile, reports) for kind in KINDS]
+    if rules is not None:
+        card = candidate.folder / candidate.name / config.data_card_file
+        gates.append(rules.licensed(config.built_on, card.read_bytes() if card.is_file() else None))
+        gates += _ruled(rules, manifest.digest, reports)
+    attestations = attested(gates, candidate.attestations, trust, config, manifest.digest)
     ref = reference(candidate.folder, manifest)
     entry = BuildEntry(
         bundle=ref,
         defer_threshold=config.calibration.defer_threshold,
         verdict=worst(gate.verdict for gate in gates),
         evidence=_attached(evidence),
+        attestations=tuple(sorted((blob for _, blob in attestations), key=lambda blob: blob.digest)),
         cases=_cases(candidate),
     )
-    blobs = blobs_of(candidate.folder, manifest, ref, evidence)
+    blobs = blobs_of(candidate.folder, manifest, ref, evidence, attestations)
     if candidate.cases is not None and entry.cases is not None:
         blobs = (*blobs, (candidate.cases, entry.cases))
     return Checked(candidate, tuple(gates), entry, config.built_on, blobs)
 
 
-def check_pack(candidate: PackCandidate, public_key: bytes, *, retriever: str) -> CheckedPack:
+def check_pack(
+    candidate: PackCandidate, public_key: bytes | Trust, *, retriever: str, rules: Rules | None = None
+) -> CheckedPack:
     """Verify a knowledge pack from its bytes.
 
     Args:
         candidate: what to check.
-        public_key: the builder's public key, PEM.
+        public_key: whose signature counts; a public key (PEM) stands for the builder's key alone.
         retriever: digest of the bundle that will search it: that of the pack's workflow and profile.
+        rules: what the fleet asks besides; None: as `check_candidate`.
     """
     gates: list[Gate] = []
+    allowed = partial(Trust.of(public_key).authors, candidate.workflow)
     pack = attempt(gates, "pack", lambda: _pack(candidate))
-    if pack is None or not signed(gates, candidate.folder, candidate.name, public_key):
+    if pack is None or not signed(gates, candidate.folder, candidate.name, allowed("bundle")):
         return CheckedPack(candidate, tuple(gates))
     manifest, config = pack
     attempt(gates, "retriever", lambda: _bound(config, retriever))
-    evidence = proofs(gates, candidate.evidence, public_key, manifest.digest)
+    evidence = proofs(gates, candidate.evidence, allowed("evidence"), manifest.digest)
     gates.append(_knowledge(candidate, config, evidence))
+    if rules is not None:
+        gates += _ruled(rules, manifest.digest, [report for _, _, report in evidence])
     artifact = reference(candidate.folder, manifest)
     ref = PackRef(
         name=candidate.name,
@@ -204,6 +227,11 @@ def admit(checked: Sequence[Checked | CheckedPack], channel: str) -> None:
     reasons += [f"{name}: given twice" for name in sorted({name for name in names if names.count(name) > 1})]
     if reasons:
         raise RefusedError(f"refused for {channel}:\n  " + "\n  ".join(reasons))
+
+
+def _ruled(rules: Rules, digest: str, reports: Sequence[Evidence]) -> list[Gate]:
+    """What the fleet asks of bundles and packs alike."""
+    return [gate for gate in (rules.fresh(reports), rules.standing(digest)) if gate is not None]
 
 
 def _bundle(candidate: Candidate) -> tuple[OciManifest, BundleConfig]:

@@ -8,62 +8,74 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from fleet_manifests import (
-    Assignment,
-    FleetManifest,
-    Gate,
-    RefusedError,
-    UsageError,
-    Verdict,
-    WorkflowEntry,
-    dump,
-    parse,
-)
+from fleet_manifests import Assignment, FleetManifest, RefusedError, UsageError, WorkflowEntry, dump, parse
 from fleet_manifests.evidence import now as utc_now
-from release import layout, roles
+from release import orders, roles
+from release.acts import Promotion
+from release.approvals import Approvals
+from release.desk import Desk
 from release.edit import Edit
-from release.keys import BUILDER, Keys
-from release.manifests import compose, partner, same_content
+from release.interventions import Interventions
+from release.keys import Keys
+from release.pending import Pending
 from release.policy import Policy
-from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
-from release.repository import Repository
-from release.state import State
+from release.promotion import Candidate, PackCandidate
+from release.state import State, manifest_of
 from release.status import ReleaseStatus, RoleStatus
-from release.updates import offer_updates
 
 
 class Release:
     """What a fleet's release managers and builder can do with a published tree."""
 
-    def __init__(self, public: Path, keys: Keys, policy: Policy, *, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        public: Path,
+        keys: Keys,
+        policy: Policy,
+        *,
+        project: Path | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         """Refer to a release.
 
         Args:
             public: the published tree.
             keys: the key store, outside the tree.
             policy: who may sign what, and for how long.
+            project: the folder of the release log and of what is pending; None: the one that the tree is in.
             now: the clock.
         """
-        self.repository = Repository(public, keys, policy, now=now)
+        self.desk = Desk(public, keys, policy, project=project, now=now)
+        self.repository = self.desk.repository
         self.keys = keys
         self.policy = policy
         self.now = now
+        self.approvals = Approvals(self.desk)
+        """Approval by several people, one at a time."""
+        self.interventions = Interventions(self.desk, self.approvals)
+        """Halt, resume, roll back, revoke."""
 
     def init(self) -> bool:
         """Create keys and repository where there are none yet; returns whether it did.
 
+        Where the tree was lost, the orders that stand by the release log are given again.
+
         Raises:
             RefusedError: the policy's managers or threshold are not the published ones.
+            IntegrityError: the release log is not as it was written.
             StorageError: keys or tree cannot be written.
         """
         if self.repository.exists:
             if not self.repository.adopted:
                 raise RefusedError(
-                    "the fleet policy names other release managers or another threshold than the repository trusts; "
-                    "changing them is a key ceremony: put the policy back, or adopt it on purpose"
+                    "the fleet policy names other release managers, signers or another threshold than the repository "
+                    "trusts; changing them is a key ceremony: put the policy back, or adopt it on purpose"
                 )
             return False
+        standing = orders.replayed(self.desk.log.entries())
         self.repository.create()
+        with self.repository.edit() as edit:
+            orders.give(edit, standing)
         return True
 
     def offer(
@@ -77,7 +89,7 @@ class Release:
         Raises:
             RefusedError: a candidate or pack does not hold, with every reason.
         """
-        return self._publish("candidates", candidates, workflows, (), packs)
+        return self._publish("candidates", Promotion(candidates, workflows, packs))
 
     def promote(
         self,
@@ -89,7 +101,7 @@ class Release:
         *,
         renew_reference: bool = False,
     ) -> FleetManifest:
-        """Put candidates into `canary` or `stable`; what the channel holds besides stays.
+        """Put candidates into `canary` or `stable`, at once; what the channel holds besides stays.
 
         Packs may come with their retriever, or alone to a retriever that the channel has: then
         nothing else changes. A pack replaces the one of its workflow, profile and site class.
@@ -98,7 +110,8 @@ class Release:
             channel: `canary` or `stable`.
             candidates: what to promote; each must hold in every point, with verdict `pass`.
             workflows: what holds for each workflow, without builds.
-            managers: the release managers who approve; `stable` needs a threshold of different ones.
+            managers: the release managers who approve; `stable` needs a threshold of different ones, and all their
+                keys. Where they come one after the other, see `propose`.
             packs: knowledge packs to promote; each must hold in every point, with verdict `pass`.
             renew_reference: hold later builds to these, and no longer to the first that the channel had.
 
@@ -109,7 +122,7 @@ class Release:
             RefusedError: a candidate or pack does not hold, a retriever would have nothing to search,
                 or too few managers approve.
             UsageError: no such channel, someone is not a release manager, a workflow is not described.
-            IntegrityError: the published tree is not what was signed.
+            IntegrityError: the published tree or the release log is not what was signed and written.
             StorageError: the tree cannot be written, or another publisher is at work.
         """
         if channel not in ("canary", "stable"):
@@ -118,8 +131,25 @@ class Release:
             roles.require_managers(managers, self.policy, self.keys)
         elif managers:
             raise UsageError(f"{channel} is signed by the builder; it takes no approval by {', '.join(managers)}")
-        unmeasured = [replace(candidate, cases=None) for candidate in candidates]
-        return self._publish(channel, unmeasured, workflows, managers, packs, renew_reference=renew_reference)
+        act = Promotion(_unmeasured(candidates), workflows, packs, renew_reference)
+        return self._publish(channel, act, managers)
+
+    def propose(
+        self,
+        candidates: Sequence[Candidate],
+        workflows: Mapping[str, WorkflowEntry],
+        managers: Sequence[str],
+        packs: Sequence[PackCandidate] = (),
+        *,
+        renew_reference: bool = False,
+    ) -> Pending | None:
+        """Compose and sign the next version of `stable`, which then waits for the others' approval; see `promote`.
+
+        Returns:
+            The pending version; None where nothing would change.
+        """
+        act = Promotion(_unmeasured(candidates), workflows, packs, renew_reference)
+        return self.approvals.propose("stable", act, "promote", "", managers)
 
     def assign(self, assignments: Sequence[Assignment], *, remove: Collection[str] = ()) -> tuple[Assignment, ...]:
         """Publish who gets what. Versions are given here; an assignment that says nothing new keeps its own.
@@ -150,26 +180,27 @@ class Release:
 
     def manifest(self, channel: str) -> FleetManifest | None:
         """The published manifest of a channel, verified."""
-        return _manifest(self.repository.state(), channel)
+        return manifest_of(self.repository.state(), channel)
 
     def assignment(self, site: str) -> Assignment | None:
         """The published assignment of a site, verified."""
         return _assignment(self.repository.state(), site)
 
     def status(self) -> ReleaseStatus:
-        """Every role with its expiry, every channel with its manifest, every site.
+        """Every role with its expiry, every channel with its manifest, the standing orders, every site.
 
         Raises:
             UsageError: there is no repository.
             IntegrityError: the published tree is not what was signed.
         """
         state, moment = self.repository.state(), self.now()
-        found = {channel: _manifest(state, channel) for channel in roles.CHANNELS}
+        found = {channel: manifest_of(state, channel) for channel in roles.CHANNELS}
         names = [name for role in state.bins.get_roles() for name in state.targets(role).signed.targets]
         return ReleaseStatus(
             release=state.timestamp.signed.version,
             roles=tuple(self._role(state, role, moment) for role in state.all_roles()),
             channels={channel: manifest for channel, manifest in found.items() if manifest},
+            orders=orders.published_orders(state),
             sites=tuple(sorted(name.removeprefix("sites/").removesuffix(".json") for name in names)),
         )
 
@@ -180,48 +211,11 @@ class Release:
         due = self.repository.due(role, signed.expires, moment)
         return RoleStatus(role=role, version=signed.version, expires=signed.expires, expired=expired, due=due)
 
-    def _publish(
-        self,
-        channel: str,
-        candidates: Sequence[Candidate],
-        workflows: Mapping[str, WorkflowEntry],
-        managers: Sequence[str],
-        packs: Sequence[PackCandidate],
-        *,
-        renew_reference: bool = False,
-    ) -> FleetManifest:
-        """Check, admit, and publish the channel's next manifest, unless it would say nothing new."""
-        public_key = self.keys[BUILDER].public_pem
-        checked = [check_candidate(candidate, public_key) for candidate in candidates]
-        name, moment = f"{channel}/manifest.json", self.now()
-        with self.repository.edit(managers=managers) as edit:
-            signed = edit.state.targets(channel).signed
-            current = _manifest(edit.state, channel)
-            knowledge = [_check_pack(pack, public_key, channel, checked, current) for pack in packs]
-            entering: list[Checked | CheckedPack] = [*checked, *knowledge]
-            admit(entering, channel)
-            manifest = compose(
-                channel,
-                checked,
-                workflows,
-                packs=knowledge,
-                current=current,
-                first_version=signed.version,
-                policy=self.policy,
-                issued=moment,
-                renew_reference=renew_reference,
-            )
-            for one in entering:
-                _store(edit, one)
-            if current and same_content(manifest, current) and not self.repository.due(channel, signed.expires, moment):
-                return current
-            others = [_manifest(edit.state, other) for other in roles.CHANNELS]
-            listed = offer_updates(edit, self.repository.public, manifest, current, others, checked)
-            manifest = manifest.model_copy(update={"updates": listed})
-            raw = dump(manifest)
-            published = parse(FleetManifest, raw, where=name)
-            edit.target(name, raw)
-        return published
+    def _publish(self, channel: str, act: Promotion, managers: Sequence[str] = ()) -> FleetManifest:
+        """Publish a promotion; the current manifest where it says nothing new."""
+        done = self.approvals.enact(channel, act, "promote", by=managers) or self.manifest(channel)
+        assert isinstance(done, FleetManifest)  # enough managers: it is never pending
+        return done
 
     def _assign(self, edit: Edit, wanted: Assignment) -> Assignment:
         """Publish one assignment, unless it says what the published one says."""
@@ -238,40 +232,9 @@ class Release:
         return fresh
 
 
-def _check_pack(
-    pack: PackCandidate, public_key: bytes, channel: str, checked: Sequence[Checked], current: FleetManifest | None
-) -> CheckedPack:
-    """Check a pack against the build that it will be searched with."""
-    if (found := partner(pack, checked, current)) is None:
-        reason = (
-            f"no build of {pack.workflow} for profile {pack.profile.name} is in {channel} or enters with the pack; "
-            "promote the retriever too"
-        )
-        return CheckedPack(pack, (Gate(name="retriever", verdict=Verdict.FAIL, reason=reason),))
-    retriever, profile = found
-    return check_pack(replace(pack, profile=profile), public_key, retriever=retriever)
-
-
-def _store(edit: Edit, checked: Checked | CheckedPack) -> None:
-    """Publish the blobs of a bundle or pack, and list them for OCI tools."""
-    if checked.published is None:
-        return
-    ref, evidence = checked.published
-    for path, blob in checked.blobs:
-        edit.blob(path, blob)
-    edit.blob(layout.EMPTY, layout.EMPTY_BLOB)
-    edit.offer(layout.artifact_entry(ref))
-    referrers = [layout.referrer(ref, attached) for attached in (ref.signature, *evidence)]
-    for raw, listed in (*referrers, layout.referrers(ref, [listed for _, listed in referrers])):
-        edit.blob(raw, listed)
-        edit.offer(listed)
-
-
-def _manifest(state: State, channel: str) -> FleetManifest | None:
-    """A channel's published manifest."""
-    name = f"{channel}/manifest.json"
-    raw = state.target(name)
-    return parse(FleetManifest, raw, where=name) if raw is not None else None
+def _unmeasured(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates without the texts by which a device measures them."""
+    return [replace(candidate, cases=None) for candidate in candidates]
 
 
 def _assignment(state: State, site: str) -> Assignment | None:

@@ -14,6 +14,7 @@ from fleet_manifests import (
     digest_of,
     parse,
 )
+from fleet_manifests.authors import Trust
 from fleet_manifests.bundle import BUNDLE_FILE, BundleRef
 from fleet_manifests.knowledge import PACK_FILE
 from fleet_manifests.manifest import BuildEntry, PackRef
@@ -72,15 +73,15 @@ class Published:
         IntegrityError: a blob is missing, or is not what it is said to be.
     """
 
-    def __init__(self, public: Path, public_key: bytes) -> None:
+    def __init__(self, public: Path, by: bytes | Trust) -> None:
         """Refer to a tree.
 
         Args:
             public: the published tree.
-            public_key: the builder's public key, PEM.
+            by: whose signature counts; a public key (PEM) stands for the builder's key alone.
         """
         self._public = public
-        self._key = public_key
+        self._trust = Trust.of(by)
 
     def config(self, build: BuildEntry) -> BundleConfig:
         """What a bundle says of itself."""
@@ -94,8 +95,12 @@ class Published:
 
     def evidence(self, subject: BuildEntry | PackRef) -> tuple[Evidence, ...]:
         """The reports about a bundle or pack."""
-        digest = subject.blob.digest if isinstance(subject, PackRef) else subject.bundle.digest
-        return tuple(verify_evidence(read_blob(self._public, one), self._key, digest) for one in subject.evidence)
+        if isinstance(subject, PackRef):
+            digest, workflow = subject.blob.digest, subject.workflow or ""
+        else:
+            digest, workflow = subject.bundle.digest, self.config(subject).workflow
+        allowed = self._trust.authors(workflow, "evidence")
+        return tuple(verify_evidence(read_blob(self._public, one), allowed, digest) for one in subject.evidence)
 
     def _file(self, manifest: Descriptor, name: str) -> bytes:
         """A file of an artifact."""

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from tuf.api.metadata import Metadata, MetaFile
 
-from fleet_manifests import IntegrityError, StorageError, UsageError
+from fleet_manifests import IntegrityError, StorageError, UsageError, digest_of
 from fleet_manifests.evidence import now as utc_now
 from release import roles
 from release.edit import Edit
-from release.keys import Keys, distinct
+from release.keys import Keys, distinct, manager_key
 from release.policy import Policy
+from release.signers_trust import says_so
 from release.state import State
 from release.tree import Tree, locked
 
@@ -52,7 +53,7 @@ class Repository:
         Each release raises the timestamp by one and no other version by more, so this
         one number is at or above the version of every document ever published.
         """
-        return int(self.keys.read(FLOOR_FILE) or b"0")
+        return self._last()[0]
 
     def create(self) -> None:
         """Make the keys that are missing and publish a repository that releases nothing yet.
@@ -95,7 +96,18 @@ class Repository:
                 f"{self.public}: holds release {found}, but {self.floor} was published; sites refuse to go back. "
                 "Restore the newest copy of the tree, or remove it and create it anew"
             )
+        if self.foreign(state) and found == self.floor:
+            raise IntegrityError(
+                f"{self.public}: holds another release {found} than the one that was published: somebody else signs "
+                "with the online key. Restore the newest copy of the tree, and replace that key"
+            )
         return state
+
+    def foreign(self, state: State) -> bool:
+        """Whether the tree holds a release that this key store did not note; one more may be a publisher that died."""
+        floor, digest = self._last()
+        found = state.timestamp
+        return found.signed.version != floor or (digest is not None and digest_of(found.to_bytes()) != digest)
 
     @contextmanager
     def edit(self, *, managers: Sequence[str] = ()) -> Iterator[Edit]:
@@ -137,7 +149,8 @@ class Repository:
                 self.keys.store(newest, root.to_bytes(), replace=False)
             if (sizes := self._bin_sizes())[-1] != (bits := state.bins.bit_length):
                 self.keys.store(BINS_FILE, " ".join(map(str, (*sizes, bits))).encode(), replace=True)
-            self.keys.store(FLOOR_FILE, str(released).encode(), replace=True)
+            noted = f"{released} {digest_of(state.timestamp.to_bytes())}"
+            self.keys.store(FLOOR_FILE, noted.encode(), replace=True)
         except StorageError as exc:
             raise StorageError(f"release {released} is published, but could not be noted: {exc}") from exc
 
@@ -160,23 +173,31 @@ class Repository:
 
     @property
     def adopted(self) -> bool:
-        """Whether the published delegations are those of the policy."""
-        if any(name not in self.keys for name in roles.key_names(self.policy)):
+        """Whether the published delegations and signers are those of the policy."""
+        if not all(self.keys.knows(name) for name in roles.everyday_names(self.policy)):
             return False
-        return self.state().targets("targets").signed.delegations == roles.delegations(self.keys, self.policy)
+        published = self.state().targets("targets").signed
+        delegated = published.delegations == roles.delegations(self.keys, self.policy)
+        return delegated and says_so(published, self.keys, self.policy)
 
     def adopt(self) -> None:
-        """Make the policy's release managers and threshold the published ones: a ceremony of the targets keys.
+        """Make the policy's release managers, threshold and signers the published ones: a ceremony of the targets keys.
+
+        What is in `stable` is signed anew by the managers whose keys are at hand, where too few of the new ones did.
 
         Raises:
-            RefusedError: two managers share a key, or the targets keys are not at hand.
+            RefusedError: two managers share a key, the targets keys are not at hand, or those of too few managers.
         """
-        self.keys.ensure(roles.key_names(self.policy))
-        distinct(self.keys[name] for name in roles.key_names(self.policy))
-        with self.edit(managers=self.policy.managers) as edit:
-            edit.touch("stable")
-            edit.touch("targets")
+        self.keys.ensure(roles.everyday_names(self.policy))
+        distinct(self.keys[name] for name in roles.key_names(self.policy) if self.keys.knows(name))
+        here = [name for name in self.policy.managers if manager_key(name) in self.keys]
+        with self.edit(managers=here) as edit:
+            for role in (*roles.CHANNELS, "sites"):
+                edit.state.get(role)  # verified under the delegations before
+            edit.trust()
             edit.state.targets("targets").signed.delegations = roles.delegations(self.keys, self.policy)
+            if not edit.state.holds("stable"):
+                edit.touch("stable")
 
     def _anchor(self) -> bytes:
         """The newest root of trust that the key store remembers."""
@@ -187,6 +208,11 @@ class Repository:
                 "point to those, or remove the tree and create it anew"
             )
         return known[max(known)]
+
+    def _last(self) -> tuple[int, str | None]:
+        """Number and digest of the last release, as the key store remembers it; older ones noted no digest."""
+        number, *digest = (self.keys.read(FLOOR_FILE) or b"0").decode().split()
+        return int(number), digest[0] if digest else None
 
     def _bin_sizes(self) -> list[int]:
         """How many hash bins the sites had, each as a power of two, the present one last."""

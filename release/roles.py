@@ -4,7 +4,7 @@
     targets       -> candidates, canary (builder), stable (threshold of managers), sites (online)
     sites         -> hash bins (online), because a delegation holds named or succinct roles, not both
 
-`targets` itself signs one file, `trust/builder.pub`, and otherwise only delegates. Two key
+`targets` itself signs what says who may sign bundles (`release.signers_trust`), and otherwise only delegates. Two key
 sets answer two questions: managers say what may run, the online key says who gets what. A
 site installs only what both name (the split is Uptane's).
 """
@@ -26,22 +26,29 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from fleet_manifests import RefusedError, UsageError
+from fleet_manifests import Orders, RefusedError, UsageError, dump
+from fleet_manifests.orders import ORDERS_TARGET
 from release.keys import BUILDER, ONLINE, ROOT_KEYS, TARGETS_KEYS, Keys, SigningKey, distinct, manager_key
 from release.policy import Policy
+from release.signers_trust import trust_targets
 
 CHANNELS = ("candidates", "canary", "stable")
-BUILDER_KEY_TARGET = "trust/builder.pub"
 BIN_BITS = 4
 """2^4 hash bins of sites at first."""
 BIN_PREFIX = "sites-bin"
 OFFLINE_THRESHOLD = 2
+NO_ORDERS = dump(Orders())
+"""Published from the first release on, so that a site finds the orders without walking a hash bin."""
 
 
 def key_names(policy: Policy) -> list[str]:
     """Every key that a fleet with this policy needs."""
-    managers = [manager_key(name) for name in policy.managers]
-    return [*ROOT_KEYS, *TARGETS_KEYS, BUILDER, ONLINE, *managers]
+    return [*ROOT_KEYS, *TARGETS_KEYS, *everyday_names(policy)]
+
+
+def everyday_names(policy: Policy) -> list[str]:
+    """The keys that releases are made with; root and targets keys are for ceremonies."""
+    return [BUILDER, ONLINE, *(manager_key(name) for name in policy.managers)]
 
 
 def first_root(keys: Keys) -> Root:
@@ -71,12 +78,14 @@ def first_documents(keys: Keys, policy: Policy, *, bits: int = BIN_BITS) -> dict
     """
     distinct(keys[name] for name in key_names(policy))
     bins = site_bins(keys, bits)
-    builder = TargetFile.from_data(BUILDER_KEY_TARGET, keys[BUILDER].public_pem, ["sha256"])
     documents: dict[str, Snapshot | Timestamp | Targets] = {
         "timestamp": Timestamp(),
         "snapshot": Snapshot(meta={}),
-        "targets": Targets(targets={BUILDER_KEY_TARGET: builder}, delegations=delegations(keys, policy)),
-        "sites": Targets(delegations=site_delegations(keys, bits)),
+        "targets": Targets(targets=trust_targets(keys, policy), delegations=delegations(keys, policy)),
+        "sites": Targets(
+            targets={ORDERS_TARGET: TargetFile.from_data(ORDERS_TARGET, NO_ORDERS, ["sha256"])},
+            delegations=site_delegations(keys, bits),
+        ),
     }
     return documents | {name: Targets() for name in (*CHANNELS, *bins.get_roles())}
 
@@ -139,6 +148,23 @@ def signers_of(role: str, keys: Keys, managers: Sequence[str]) -> list[SigningKe
     if role == "stable":
         return [keys[manager_key(name)] for name in managers]
     return [keys[BUILDER if role in CHANNELS else ONLINE]]
+
+
+def require_manager(name: str, policy: Policy, keys: Keys) -> SigningKey:
+    """The key of a release manager who acts here.
+
+    Raises:
+        UsageError: nobody of that name is a release manager, or the key is not here.
+        RefusedError: another release manager has the same key.
+    """
+    if name not in policy.managers:
+        raise UsageError(f"{name} is not a release manager; the fleet policy names {', '.join(policy.managers)}")
+    if manager_key(name) not in keys:
+        raise UsageError(
+            f"{manager_key(name)}: the key of {name} is not in {keys.folder}; {name} has to do this where that key is"
+        )
+    distinct(keys[manager_key(one)] for one in policy.managers if manager_key(one) in keys)
+    return keys[manager_key(name)]
 
 
 def require_managers(managers: Sequence[str], policy: Policy, keys: Keys) -> None:

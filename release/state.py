@@ -15,7 +15,8 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, SuccinctRoles, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from fleet_manifests import IntegrityError
+from fleet_manifests import FleetManifest, IntegrityError, parse
+from fleet_manifests.orders import ORDERS_TARGET
 from release import roles
 
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
@@ -72,6 +73,12 @@ class State:
             return self.root
         return self.targets("sites" if roles.is_bin(role) else "targets")
 
+    def holds(self, role: str) -> bool:
+        """Whether enough of those who may sign a role have signed it as it is."""
+        document = self.get(role)
+        signed = document.signed_bytes, document.signatures
+        return bool(self.delegator(role).signed.get_verification_result(role, *signed).verified)
+
     @property
     def bins(self) -> SuccinctRoles:
         """The hash bins of the sites."""
@@ -82,6 +89,8 @@ class State:
 
     def owner(self, target: str) -> str:
         """The role that a target's name belongs to."""
+        if target == ORDERS_TARGET:
+            return "sites"
         first = target.split("/")[0]
         if first == "sites":
             return self.bins.get_role_for_target(target)
@@ -149,3 +158,10 @@ class State:
         except (OSError, RepositoryError, DeserializationError, ValueError) as exc:
             raise IntegrityError(f"{self.public}: the chain of roots is broken: {exc}") from exc
         return root
+
+
+def manifest_of(state: State, channel: str) -> FleetManifest | None:
+    """A channel's published manifest."""
+    name = f"{channel}/manifest.json"
+    raw = state.target(name)
+    return parse(FleetManifest, raw, where=name) if raw is not None else None

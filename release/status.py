@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime
 
-from fleet_manifests import FleetManifest, Wire
+from fleet_manifests import FleetManifest, Orders, Wire
 
 
 class RoleStatus(Wire):
@@ -25,6 +25,8 @@ class ReleaseStatus(Wire):
     """Number of the release: the timestamp's version."""
     roles: tuple[RoleStatus, ...]
     channels: dict[str, FleetManifest]
+    orders: Orders = Orders()
+    """What is halted and revoked, whatever the channels say."""
     sites: tuple[str, ...]
 
     @property

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from fleet_manifests import Descriptor, FleetManifest, parse
 from fleet_manifests.bundle import FILEPATH, TUNED
 from fleet_manifests.updates import Derivation, Updates
-from release import deltas
-from release.edit import Edit
+from release import deltas, layout
 from release.promotion import Checked
 from release.published import read_blob
 
 
+class Sink(Protocol):
+    """Where an act puts what it publishes: an edit of the repository, or the staging of a pending version."""
+
+    def blob(self, source: Path | bytes, blob: Descriptor) -> None:
+        """Store a blob."""
+
+    def offer(self, entry: layout.IndexEntry) -> None:
+        """List a manifest in `index.json`."""
+
+
 def offer_updates(
-    edit: Edit,
+    sink: Sink,
     public: Path,
     manifest: FleetManifest,
     current: FleetManifest | None,
@@ -25,7 +35,7 @@ def offer_updates(
     """Publish the deltas and derivations of a channel's next manifest, and the list of them.
 
     Args:
-        edit: of the repository; the blobs of the next release are in it already.
+        sink: the blobs of the next release are in the tree already.
         public: the published tree.
         manifest: the next one.
         current: what the channel has now.
@@ -38,24 +48,24 @@ def offer_updates(
     known = [updates for one in published if one and (updates := _updates(public, one))]
     before = (_updates(public, current) if current else None) or Updates()
     files = deltas.files_of(manifest, public)
-    derivations = deltas.still_derived(files, known, [made for one in checked for made in _derived(edit, one)])
+    derivations = deltas.still_derived(files, known, [made for one in checked for made in _derived(sink, one)])
     inputs = deltas.inputs_of(files, derivations)
     found = deltas.offer([*files, *inputs], known, before, public, derivations)
     for delta in found.updates.deltas:
         if (raw := found.payloads.get(delta.payload.digest)) is not None:
-            edit.blob(raw, delta.payload)
-    edit.blob(found.raw, found.descriptor)
+            sink.blob(raw, delta.payload)
+    sink.blob(found.raw, found.descriptor)
     return found.descriptor
 
 
-def _derived(edit: Edit, checked: Checked) -> list[Derivation]:
+def _derived(sink: Sink, checked: Checked) -> list[Derivation]:
     """How the tuned weights of an admitted candidate are derived, where it says so; publishes what that needs."""
     tuned = [blob for _, blob in checked.blobs if blob.annotations.get(FILEPATH) == TUNED]
     if checked.candidate.derivation is None or not tuned:
         return []
     made, files = deltas.derived(checked.candidate.derivation, tuned[0])
     for path, blob in files:
-        edit.blob(path, blob)
+        sink.blob(path, blob)
     return [made]
 
 

@@ -116,6 +116,7 @@ def status_lines(status: SiteStatus) -> list[str]:
     else:
         lines.append(f"active: {active.channel} {active.manifest_version}, profile {active.profile}")
         lines.append(f"seen: {active.seen.isoformat()}, {status.offline_hours_left or 0:.0f} hours left without it")
+        lines += [status.halted] if status.halted else []
         lines += _workflow_lines(active)
     last = status.last_sync
     if last is not None:

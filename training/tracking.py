@@ -123,6 +123,45 @@ class Tracker:
         except MlflowException as exc:
             raise StorageError(f"tracking store: {workflow} {digest} cannot be registered: {exc}") from exc
 
+    def show(self, model: str, versions: Mapping[str, Mapping[str, str]], aliases: Mapping[str, str]) -> None:
+        """Make a registered model say what is given, whatever it said before: a view, which is never read back.
+
+        Args:
+            model: name of the registered model.
+            versions: the tags of each version, by its digest; one that is not there yet is registered.
+            aliases: the digest that each alias names; an alias that is not among them is taken away.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._require_model(model)
+            numbers = {digest: self._shown(model, digest, tags) for digest, tags in versions.items()}
+            for alias in self._client.get_registered_model(model).aliases:
+                if alias not in aliases:
+                    self._client.delete_registered_model_alias(model, alias)
+            for alias, digest in aliases.items():
+                self._client.set_registered_model_alias(model, alias, numbers[digest])
+        except MlflowException as exc:
+            raise StorageError(f"tracking store: {model} cannot be shown: {exc}") from exc
+
+    def _shown(self, model: str, digest: str, tags: Mapping[str, str]) -> str:
+        """The number of a version that has exactly these tags."""
+        wanted = {**tags, DIGEST_TAG: digest}
+        known = self.find(model, digest)
+        if known is None:
+            return str(self._client.create_model_version(model, digest, tags=wanted).version)
+        number = str(known.number)
+        before = self._client.get_model_version(model, number).tags
+        for name in before.keys() - wanted.keys():
+            self._client.delete_model_version_tag(model, number, name)
+        for name, value in wanted.items():
+            if before.get(name) != value:
+                self._client.set_model_version_tag(model, number, name, value)
+        return number
+
     def point(self, workflow: str, alias: Alias, number: int) -> Version:
         """Let an alias name a version.
 

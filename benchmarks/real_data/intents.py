@@ -21,6 +21,8 @@ corpus:
 gates: {{metric: macro_f1, floor: 0.5, margin: 0.02, target_precision: {precision}}}
 placement: {{offline: full}}
 """
+CLINC_TUNING = "epochs: 6, dropout: 0.1, encoder_dropout: 0.1"
+"""Chosen on validation: macro-F1 0.9716, against 0.9702 of three epochs without dropout."""
 BASELINES = {"frozen_lr": "frozen base + logistic regression", "tfidf_svm": "TF-IDF + linear SVM"}
 
 
@@ -40,7 +42,7 @@ def clinc(data: Path, project: Path) -> None:
     names = {"train": "train", "validation": "val", "test": "test"}
     names |= {"out_of_scope_validation": "oos_val", "out_of_scope_test": "oos_test"}
     splits = {ours: [(text, label) for text, label in found[theirs]] for ours, theirs in names.items()}
-    write_project(project, "CLINC150 intents", "CC-BY-3.0", splits, training="epochs: 3", precision=0.98)
+    write_project(project, "CLINC150 intents", "CC-BY-3.0", splits, training=CLINC_TUNING, precision=0.98)
     report("clinc150", project)
 
 

@@ -18,7 +18,7 @@ app = typer.Typer(
     help=(
         "Build, prove, sign and publish compact models for a distributor's sites.\n\n"
         "A day with it:  lading init demo  |  lading check  |  lading build  |  lading status  |  "
-        "lading promote stable --as alice --as bob  |  lading publish"
+        "lading release promote stable --as alice --as bob  |  lading release publish"
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -150,71 +150,6 @@ def status(project: ProjectOption = None, json: JsonOption = False) -> None:
     from pipelines.steps.outcomes import state
 
     output.show(state(found), output.state, as_json=json)
-
-
-@app.command()
-def card(
-    project: ProjectOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; it is kept in .lading too.")] = None,
-) -> None:
-    """Write the release card: every build and pack with its verdict, and what a release would change. One HTML file.
-
-    Example: lading card --out card.html
-    """
-    found = project_of("card", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps import cards
-
-    with locked(found):
-        kept = cards.release_card(found)
-    if out is not None:
-        output.write(out, kept.read_bytes())
-    typer.echo(f"{out or kept}: open it in a browser; it needs nothing else")
-
-
-@app.command()
-def promote(
-    channel: Annotated[str, typer.Argument(help="canary or stable.")],
-    project: ProjectOption = None,
-    workflow: WorkflowsOption = None,
-    managers: Annotated[
-        list[str] | None, typer.Option("--as", help="Release manager who signs; stable needs several.")
-    ] = None,
-    renew_reference: Annotated[
-        bool, typer.Option("--renew-reference", help="Hold later builds to these, no longer to the first ones.")
-    ] = False,
-    json: JsonOption = False,
-) -> None:
-    """Let builds into a channel. Every signature, digest and verdict is checked again first.
-
-    Example: lading promote stable --as alice --as bob
-    """
-    found = project_of("promote", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.release import promote as promote_
-
-    with locked(found):
-        manifest = promote_(
-            found, channel, workflows=workflow or (), managers=managers or (), renew_reference=renew_reference
-        )
-    output.show(manifest, output.manifest, as_json=json)
-
-
-@app.command()
-def publish(project: ProjectOption = None, json: JsonOption = False) -> None:
-    """Write assignments, renew what expires, and prove that a client can pull every channel.
-
-    The published tree is PROJECT/public: static files for any web server, bucket or USB stick.
-
-    Example: lading publish && python -m http.server -d demo/public
-    """
-    found = project_of("publish", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.release import publish as publish_
-
-    with locked(found):
-        published = publish_(found)
-    output.show(published, output.published, as_json=json)
 
 
 @app.command()

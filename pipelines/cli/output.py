@@ -134,7 +134,7 @@ def state(value: State) -> RenderableType:
 
 
 def manifest(value: FleetManifest) -> RenderableType:
-    """`lading promote`: what the channel holds now."""
+    """`lading release promote`: what the channel holds now."""
     rows = [
         (
             name,
@@ -158,7 +158,7 @@ def manifest(value: FleetManifest) -> RenderableType:
 
 
 def published(value: Published) -> RenderableType:
-    """`lading publish`."""
+    """`lading release publish`."""
     rows = [(site, version, "written" if new else "unchanged") for site, version, new in value.assignments]
     pulls = [(pull.channel, pull.kind, "yes" if pull.pulled else "no", pull.said) for pull in value.pulls]
     return Group(

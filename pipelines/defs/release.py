@@ -9,10 +9,10 @@ from fleet_manifests.bundle import bundle_name
 from pipelines.defs import show
 from pipelines.defs.partitions import CHANNELS, build_of, builds
 from pipelines.project.load import Project
+from pipelines.steps import approvals, cards
 from pipelines.steps import builds as build_steps
-from pipelines.steps import cards
 from pipelines.steps import release as steps
-from pipelines.steps.configs import builder_key
+from pipelines.steps.configs import author_of
 
 
 class Approval(dg.Config):
@@ -45,10 +45,11 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         """The signature holds for these files and this name, checked as a site checks it."""
         from fleet_manifests.signature import verify_bundle
 
-        name = bundle_name(*build_of(context))
+        workflow, profile = build_of(context)
+        name = bundle_name(workflow, profile)
         entry = project.store.latest("bundle", name)
-        public = builder_key(project).public_pem
-        verify_bundle(entry.path / name, entry.path / "model.sig", public, name=name)
+        allowed = author_of(project).trust.authors(workflow, "bundle")
+        verify_bundle(entry.path / name, entry.path / "model.sig", allowed, name=name)
         return dg.AssetCheckResult(passed=True, metadata={"name": name})
 
     @dg.asset(
@@ -63,7 +64,8 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
             offered = steps.offer(project)
             said = (*offered.refused, *offered.unmeasurable)
             return _outcome(offered.manifest, said, cards.release_card(project))
-        return _outcome(steps.promote(project, context.partition_key, managers=config.managers), ())
+        done = approvals.promote(project, context.partition_key, managers=config.managers)
+        return _outcome(done.published, ()) if done.published is not None else _waits(done)
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)
     def pullable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -76,6 +78,24 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         )
 
     return [bundle, fleet_manifest], [signature, pullable]
+
+
+def _waits(done: approvals.Done) -> dg.MaterializeResult[None]:
+    """A version that other release managers have to approve: nothing is published yet."""
+    assert done.pending is not None  # not published
+    return dg.MaterializeResult(
+        metadata={
+            "pending": dg.MetadataValue.text(
+                f"version {done.pending.version} waits for {done.pending.missing} more of "
+                f"{', '.join(done.pending.waiting)}: `lading release approve {done.pending.channel} --as NAME`"
+            ),
+            "digest": dg.MetadataValue.text(done.pending.digest),
+            "changes": show.table(
+                ["", "", "what", "how"],
+                [(one.section, one.kind, one.name, "; ".join(one.said)) for one in done.changes],
+            ),
+        }
+    )
 
 
 def _outcome(manifest: FleetManifest, refused: tuple[str, ...], card: Path | None = None) -> dg.MaterializeResult[None]:

@@ -17,6 +17,7 @@ from fleet_manifests import (
     Task,
     UsageError,
 )
+from fleet_manifests.authors import Author
 from fleet_manifests.placement import SITE_CLASSES
 from fleet_manifests.receipt import key_fingerprint
 from pipelines.corpora.spec import CorpusSpec, LibraryCorpusSpec
@@ -30,6 +31,16 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class TrustSpec(Spec):
+    """Who may sign what; without it, the builder's key signs everything."""
+
+    authors: Annotated[tuple[Author, ...], Field(min_length=1)]
+    trusted_root: str | None = None
+    """Sigstore's trusted root: a JSON file of the project. Keyless identities need it."""
+    require: tuple[Literal["provenance", "model-card"], ...] = ()
+    """Attestations without which no bundle enters a channel."""
+
+
 class Settings(Spec):
     """`lading.yaml`."""
 
@@ -39,6 +50,10 @@ class Settings(Spec):
     """Seed of every random choice."""
     allowed_at_sites: frozenset[DataClass] = SITE_CLASSES
     """Data classes that may live at a site at all."""
+    signers: dict[Name, str] = {}
+    """Where keys are that are not in the key store: URI by role or release manager."""
+    trust: TrustSpec | None = None
+    """Who may sign bundles and what is attested of them."""
 
 
 class Gates(Spec):
@@ -240,6 +255,10 @@ class FleetSpec(Spec):
     central: CentralSpec | None = None
     max_offline_hours: Annotated[int, Field(ge=1)] = 24 * 30
     receipts: ReceiptsSpec = ReceiptsSpec()
+    evidence_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Days after which evidence no longer lets a build into `canary` or `stable`."""
+    licences: tuple[str, ...] = ()
+    """Licences (SPDX) that a base or corpus may have; empty: any that is stated."""
     sites: tuple[SiteSpec, ...] = ()
 
     @model_validator(mode="after")

@@ -13,7 +13,8 @@ from fleet_manifests import Calibration, dump, parse
 from fleet_manifests.bundle import FROZEN, HEAD, NEIGHBOURS, TUNED, WORD_EMBEDDINGS, bundle_name
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers, trials
-from pipelines.steps.configs import ENGINE_LIBRARIES, builder_key, draft, resolved_profile
+from pipelines.steps.attestations import attest_bundle
+from pipelines.steps.configs import ENGINE_LIBRARIES, author_of, draft, resolved_profile
 from pipelines.steps.judges import VALIDATION
 from pipelines.steps.searches import track
 from pipelines.steps.trials import Inputs, Trials, described
@@ -112,7 +113,7 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
     build = project.store.latest("quantized_model", bundle_name(workflow, profile_name))
     corpus = project.store.latest("corpus", workflow)
     profile = resolved_profile(project, profile_name)
-    key = builder_key(project)
+    author = author_of(project)
     recipe = json.loads((build.path / "recipe.json").read_text())["recipe"]
     calibration = parse(Calibration, (build.path / "calibration.json").read_bytes(), where="calibration.json")
     config = draft(project, workflow, build.path, corpus.path, recipe, profile)
@@ -121,7 +122,7 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
     step = Step(
         name="bundle",
         inputs={"quantized_model": build.digest, "corpus": corpus.digest},
-        parameters={"config": config.model_dump(mode="json"), "key": key.public_pem.decode()},
+        parameters={"config": config.model_dump(mode="json"), "author": author.described},
         code=("release", "fleet_manifests", *CODE),
         libraries=("model-signing", *ENGINE_LIBRARIES),
     )
@@ -131,6 +132,8 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
         signed = family.with_smoke(config, build.path, corpus.path)
         files = {name: build.path / name for name in config.files}
         assemble({**files, config.data_card_file: corpus.path / "data_card.json"}, signed, out)
-        sign_bundle(out, key)
+        sign_bundle(out, author)
 
-    return project.store.keep(bundle_name(workflow, profile_name), step, work)
+    made = project.store.keep(bundle_name(workflow, profile_name), step, work)
+    attest_bundle(project, workflow, profile_name, made, corpus)
+    return made

@@ -11,13 +11,14 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
 from pipelines.steps import derivations, emulation, knowledge
+from pipelines.steps.attestations import attested
 from pipelines.steps.configs import resolved_profile
 from pipelines.steps.evidence import ENVELOPE
 from pipelines.steps.packs import site_classes
 from pipelines.steps.received import evidence_of
 
 if TYPE_CHECKING:
-    from release import Candidate, PackCandidate, Release
+    from release import Candidate, Checked, CheckedPack, PackCandidate, Release
 
 
 def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidate]:
@@ -35,10 +36,15 @@ def candidates(project: Project, workflows: Sequence[str] = ()) -> list[Candidat
         except RefusedError:
             continue  # not built or not measured
         evidence = tuple(entry.path / ENVELOPE for entry in reports.values())
-        derivation = derivations.derivation(project, workflow, profile)
-        found.append(
-            Candidate(workflow, resolved_profile(project, profile), bundle.path, evidence, derivation=derivation)
+        candidate = Candidate(
+            workflow,
+            resolved_profile(project, profile),
+            bundle.path,
+            evidence,
+            attestations=attested(project, workflow, profile),
+            derivation=derivations.derivation(project, workflow, profile),
         )
+        found.append(candidate)
     return found
 
 
@@ -74,38 +80,64 @@ class Sorted:
         return any((pack.workflow, pack.profile.name) == (build.workflow, build.profile.name) for pack in self.packs)
 
 
-def sort(project: Project, release: Release, workflows: Sequence[str], wanted: set[Verdict]) -> Sorted:
-    """Verify every candidate and pack from its bytes. What fails under emulation is wanted nowhere."""
-    from release import check_candidate, check_pack
-    from release.keys import BUILDER
+@dataclass(frozen=True)
+class Examined:
+    """Every candidate and pack, verified from its bytes."""
 
-    key = release.keys[BUILDER].public_pem
-    checked = [check_candidate(one, key) for one in candidates(project, workflows)]
+    builds: tuple[Checked, ...]
+    packs: tuple[CheckedPack, ...]
+    """Those whose retriever is among the builds that hold."""
+    emulated: dict[str, str]
+    """Why builds fail under emulation, by name."""
+
+
+def examine(project: Project, release: Release, workflows: Sequence[str], wanted: set[Verdict]) -> Examined:
+    """Verify every candidate and pack from its bytes.
+
+    Args:
+        project: the project.
+        release: its release, which there is.
+        workflows: the ones of interest; none: all.
+        wanted: verdicts of a retriever with which its packs are looked at.
+    """
+    from release import check_candidate, check_pack
+    from release.signers_trust import trust_of
+
+    key, rules = trust_of(release.keys, release.policy), release.desk.rules()
+    checked = [check_candidate(one, key, rules) for one in candidates(project, workflows)]
     emulated = {
-        one.candidate.name: report
+        one.candidate.name: emulation.says(report)
         for one in checked
         if (report := emulation.latest(project, one.candidate.workflow, one.candidate.profile.name))
         and report.verdict is Verdict.FAIL
     }
-    good = [one for one in checked if one.verdict in wanted and one.candidate.name not in emulated]
     digests = {
-        (one.candidate.workflow, one.candidate.profile.name): one.entry.bundle.digest for one in good if one.entry
+        (one.candidate.workflow, one.candidate.profile.name): one.entry.bundle.digest
+        for one in checked
+        if one.entry and one.verdict in wanted and one.candidate.name not in emulated
     }
     packs = [
-        check_pack(pack, key, retriever=digests[pack.workflow, pack.profile.name])
+        check_pack(pack, key, retriever=digests[pack.workflow, pack.profile.name], rules=rules)
         for pack in pack_candidates(project, workflows)
         if (pack.workflow, pack.profile.name) in digests
     ]
+    return Examined(tuple(checked), tuple(packs), emulated)
+
+
+def sort(project: Project, release: Release, workflows: Sequence[str], wanted: set[Verdict]) -> Sorted:
+    """Verify every candidate and pack from its bytes. What fails under emulation is wanted nowhere."""
+    found = examine(project, release, workflows, wanted)
+    good = [one for one in found.builds if one.verdict in wanted and one.candidate.name not in found.emulated]
     return Sorted(
         builds=[one.candidate for one in good],
-        packs=[pack.candidate for pack in packs if pack.verdict in wanted],
+        packs=[pack.candidate for pack in found.packs if pack.verdict in wanted],
         refused=tuple(
             f"{one.candidate.name}: {_why(one.gates)}"
-            for some in (checked, packs)
+            for some in (found.builds, found.packs)
             for one in some
             if one.verdict not in wanted
         )
-        + tuple(f"{name}: {emulation.says(report)}" for name, report in emulated.items()),
+        + tuple(f"{name}: {said}" for name, said in found.emulated.items()),
     )
 
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evals.engines import config_of
 from evals.pages.words import sentence
-from fleet_manifests import FleetManifest, IntegrityError, RefusedError, worst
+from fleet_manifests import FleetManifest, RefusedError, worst
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import pack_name
 from pipelines.project.load import Project
 from pipelines.steps.card_page import Row, page
-from pipelines.steps.configs import builder_key, resolved_profile
+from pipelines.steps.configs import resolved_profile
+from pipelines.steps.diffs import known
 from pipelines.steps.outcomes import measured_pack
 from pipelines.steps.packs import site_classes
 from pipelines.steps.release import release_of, workflow_entry
 from pipelines.steps.reports import measured, reports_of
 from runtimes.sync.files import write_file
-
-if TYPE_CHECKING:
-    from release import Standing
 
 CARD = "card.html"
 """In the state folder of the project."""
@@ -57,7 +54,7 @@ def card(project: Project) -> str:
         project.settings.title or project.settings.name,
         builds,
         packs,
-        changes(before, [row.standing for row in (*builds, *packs)], _known(project, before)),
+        changes(before, [row.standing for row in (*builds, *packs)], known(project, before)),
         {name: workflow_entry(project, name) for name in project.workflows},
         profiles=project.builds(),
         offered=offered,
@@ -116,25 +113,3 @@ def _manifests(project: Project) -> tuple[FleetManifest | None, FleetManifest | 
         return None, None
     held = release.status().channels
     return held.get("candidates"), held.get("stable") or held.get("canary")
-
-
-def _known(project: Project, before: FleetManifest | None) -> dict[str, Standing]:
-    """What the published files and evidence say of what a channel holds, by digest."""
-    from release import Published, Standing, standing
-
-    if before is None:
-        return {}
-    published, found = Published(project.public, builder_key(project).public_pem), {}
-    for build in (build for workflow in before.workflows.values() for build in workflow.builds.values()):
-        name, digest = build.bundle.name, build.bundle.digest
-        try:
-            found[digest] = standing(name, digest, build.verdict, published.config(build), published.evidence(build))
-        except IntegrityError as exc:
-            found[digest] = Standing(name, digest, build.verdict, build.defer_threshold, trouble=str(exc))
-    for pack in before.knowledge_packs:
-        digest = pack.blob.digest
-        try:
-            found[digest] = standing(pack.name, digest, pack.verdict, published.pack(pack), published.evidence(pack))
-        except IntegrityError as exc:
-            found[digest] = Standing(pack.name, digest, pack.verdict, trouble=str(exc))
-    return found

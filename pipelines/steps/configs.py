@@ -6,7 +6,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_manifests import BundleConfig, HardwareProfile, IsaClass, SessionConfig, WordEmbeddings, sha256_of
+from fleet_manifests import (
+    BundleConfig,
+    ConfigError,
+    HardwareProfile,
+    IsaClass,
+    SessionConfig,
+    WordEmbeddings,
+    sha256_of,
+)
+from fleet_manifests.authors import BY_KEY, SignerPolicy, Trust
 from fleet_manifests.bundle import CLASSICAL
 from pipelines.project.load import Project
 from pipelines.project.spec import RetrieveWorkflow
@@ -15,7 +24,8 @@ from pipelines.steps.models import base_of
 if TYPE_CHECKING:
     from evals.accuracy import AccuracyPolicy
     from evals.searches import RetrievalPolicy
-    from release.keys import Keys, SigningKey
+    from release.keys import Keys
+    from release.signing import Author
 
 ENGINE_LIBRARIES = ("onnxruntime", "tokenizers", "numpy")
 
@@ -84,20 +94,49 @@ def dimension(folder: Path) -> int:
     return int(output.type.tensor_type.shape.dim[-1].dim_value)
 
 
-def builder_key(project: Project) -> SigningKey:
-    """The key that signs bundles and evidence; made, with the other keys, when the project has none."""
+def author_of(project: Project) -> Author:
+    """Who signs bundles, packs and attestations, and what a site will hold that to; a missing key is made."""
     from release.keys import BUILDER
+    from release.signers_keyless import SCHEME, keyless_signer
+    from release.signing import Author
 
     keys = keys_of(project)
     keys.ensure([BUILDER])
-    return keys[BUILDER]
+    uri = project.settings.signers.get(BUILDER, "")
+    keyless = uri.startswith(f"{SCHEME}:")
+    signer = keyless_signer(BUILDER, uri, project.root) if keyless else keys[BUILDER]
+    policy = signing_policy(project)
+    return Author(signer, Trust(keys[BUILDER].public_pem, policy.get("authors", BY_KEY), policy.get("trusted_root")))
 
 
 def keys_of(project: Project) -> Keys:
-    """The key store of a project, apart from the project and from what it publishes."""
-    from release.keys import Keys
+    """The key store of a project, apart from the project and from what it publishes.
 
-    return Keys.of_project(project.settings.name, outside=[project.root])
+    A keyless builder signs no TUF metadata: that stays with the key store's own builder key.
+    """
+    from release.keys import Keys
+    from release.signers_keyless import SCHEME
+
+    uris = {role: uri for role, uri in project.settings.signers.items() if not uri.startswith(f"{SCHEME}:")}
+    return Keys.of_project(project.settings.name, outside=[project.root], signers=uris)
+
+
+def signing_policy(project: Project) -> dict[str, Any]:
+    """What `lading.yaml` says of signers, as fields of `release.Policy`.
+
+    Raises:
+        ConfigError: the trusted root cannot be read.
+    """
+    trust = project.settings.trust
+    if trust is None:
+        return {}
+    raw = None
+    if trust.trusted_root is not None:
+        try:
+            raw = (project.root / trust.trusted_root).read_bytes()
+        except OSError as exc:
+            raise ConfigError(f"lading.yaml: trust: trusted_root: {trust.trusted_root}: {exc.strerror}") from exc
+    return {"authors": SignerPolicy(authors=trust.authors, require=trust.require), "trusted_root": raw}
 
 
 def retrieval_policy(project: Project, workflow: str) -> RetrievalPolicy:

@@ -28,9 +28,10 @@ from fleet_manifests.evidence import now
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
 from pipelines.steps import predecessors, retrievers
-from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, builder_key, resolved_profile, retrieval_policy
+from pipelines.steps.configs import ENGINE_LIBRARIES, accuracy_policy, author_of, resolved_profile, retrieval_policy
 from pipelines.steps.judges import VALIDATION
 from pipelines.steps.models import rows
+from pipelines.steps.outdated import forget_outdated
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
@@ -208,7 +209,9 @@ def accuracy_report(project: Project, workflow: str, profile_name: str) -> Entry
     def work(out: Path) -> None:
         write_report(project, measure(by.bundle, by.corpus, **by.given(), taken=now(), machine=here), out)
 
-    return project.store.keep(by.name, by.step("accuracy_report", {"machine": digest_of(dump(here))}), work)
+    step = by.step("accuracy_report", {"machine": digest_of(dump(here))})
+    forget_outdated(project, step, read_accuracy)
+    return project.store.keep(by.name, step, work)
 
 
 def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
@@ -239,6 +242,7 @@ def latency_report(project: Project, workflow: str, profile_name: str) -> Entry:
         )
         write_report(project, report, out)
 
+    forget_outdated(project, step, read_latency)
     earlier = project.store.get(step)
     if earlier is not None and disturbed(read_latency(earlier)):
         project.store.drop(step)
@@ -275,4 +279,4 @@ def write_report(project: Project, report: Evidence, out: Path) -> None:
     from release.attest import attest
 
     (out / REPORT).write_bytes(dump(report))
-    (out / ENVELOPE).write_bytes(attest(report, builder_key(project)))
+    (out / ENVELOPE).write_bytes(attest(report, author_of(project)))

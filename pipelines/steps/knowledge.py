@@ -16,6 +16,7 @@ from pipelines.steps import retrievers
 from pipelines.steps.configs import resolved_profile, retrieval_policy
 from pipelines.steps.evidence import read_knowledge, write_report
 from pipelines.steps.library import passages as library_of
+from pipelines.steps.outdated import forget_outdated
 from pipelines.steps.packs import askable, library_at, open_made, pack, site_classes
 from pipelines.steps.received import Judged, counting, received
 from pipelines.steps.reports import write_page
@@ -136,6 +137,8 @@ def _report(project: Project, workflow: str, profile_name: str, site_class: str,
         write_report(project, report, out)
         write_page(out, [report], Setting(profile, opened.config.defer_threshold, _facts(opened.config)))
 
+    if seen is None:
+        forget_outdated(project, step, read_knowledge)
     return project.store.run(step, work)
 
 

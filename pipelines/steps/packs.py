@@ -21,7 +21,7 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.knowledge import OPEN_CLASSES, PACK_FILE, highest_class, library_digest, pack_name
 from pipelines.project.load import Project
 from pipelines.steps import retrievers
-from pipelines.steps.configs import builder_key, dimension, keys_of, retrieval_policy
+from pipelines.steps.configs import author_of, dimension, keys_of, retrieval_policy
 from pipelines.steps.library import passages as library_of
 from pipelines.store import Entry, Step
 
@@ -71,13 +71,13 @@ def pack(project: Project, workflow: str, profile_name: str, site_class: str) ->
     corpus = project.store.latest("corpus", workflow)
     library = library_at(project, workflow, profile_name, site_class)
     closed = highest_class(library) not in OPEN_CLASSES
-    key, gates = builder_key(project), project.retriever(workflow).gates
+    author, gates = author_of(project), project.retriever(workflow).gates
     recipient = pack_recipient(project, site_class) if closed else None
     step = Step(
         name="knowledge_pack",
         inputs={"bundle": bundle.digest, "onnx_model": model.digest, "corpus": corpus.digest,
                 "library": library_digest(library)},
-        parameters={"name": name, "gates": gates.model_dump(mode="json"), "key": key.public_pem.decode(),
+        parameters={"name": name, "gates": gates.model_dump(mode="json"), "author": author.described,
                     "recipient": recipient, "smoke": SMOKE_CASES, "seed": project.settings.seed},
         code=("runtimes.knowledge", "runtimes.engine", "release", "fleet_manifests", "evals.*",
               "pipelines.steps.pack_files", "pipelines.steps.packs", "pipelines.steps.retrievers"),
@@ -106,7 +106,7 @@ def pack(project: Project, workflow: str, profile_name: str, site_class: str) ->
         for path in files.values():
             path.unlink()
         folder.rmdir()
-        sign_bundle(out / "pack", key)
+        sign_bundle(out / "pack", author)
 
     return project.store.keep(name, step, work)
 

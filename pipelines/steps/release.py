@@ -14,7 +14,6 @@ from fleet_manifests import (
     FleetManifest,
     Guardrails,
     RefusedError,
-    UsageError,
     Verdict,
     Wire,
     WorkflowEntry,
@@ -26,8 +25,9 @@ from pipelines.project.load import Project
 from pipelines.project.spec import SiteSpec
 from pipelines.steps.candidates import sort
 from pipelines.steps.cases import offered_cases, why_not
-from pipelines.steps.configs import keys_of
+from pipelines.steps.configs import keys_of, signing_policy
 from pipelines.steps.packs import identity_name
+from pipelines.steps.views import show_in_mlflow
 from training.compute import usable_cores
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Pull(Wire):
 
 
 class Published(Wire):
-    """What `lading publish` did."""
+    """What `lading release publish` did."""
 
     public: str
     root: str
@@ -77,7 +77,7 @@ def release_of(project: Project) -> Release:
     """The release of a project, under its fleet policy. Makes nothing."""
     from release import Release
 
-    return Release(project.public, keys_of(project), policy_of(project))
+    return Release(project.public, keys_of(project), policy_of(project), project=project.root)
 
 
 def policy_of(project: Project) -> Policy:
@@ -95,6 +95,9 @@ def policy_of(project: Project) -> Policy:
             candidates=channels.candidates.expires_days,
         ),
         max_offline_hours=fleet.max_offline_hours,
+        **signing_policy(project),
+        evidence_days=fleet.evidence_days,
+        licences=fleet.licences,
     )
 
 
@@ -112,47 +115,22 @@ def offer(project: Project) -> Offer:
             "nothing to offer: " + ("; ".join(found.refused) or "no build has evidence; run `lading build`")
         )
     builds = [replace(one, cases=offered_cases(project, one.workflow, one.profile.name)) for one in found.builds]
-    manifest = release.offer(builds, _entries(project, builds), found.packs)
+    manifest = release.offer(builds, entries(project, builds), found.packs)
     closed = {one.name: why_not(project, one.workflow, one.profile.name) for one in builds if one.cases is None}
     unmeasurable = tuple(f"{name}: cannot be measured at a site: {reason}" for name, reason in closed.items())
     return Offer(manifest=manifest, refused=found.refused, unmeasurable=unmeasurable)
 
 
-def promote(
-    project: Project,
-    channel: str,
-    *,
-    workflows: Sequence[str] = (),
-    managers: Sequence[str] = (),
-    renew_reference: bool = False,
-) -> FleetManifest:
-    """Put the builds and packs with verdict `pass` into `canary` or `stable`.
-
-    Raises:
-        RefusedError: no build has `pass` (with every reason), or too few managers approve.
-        UsageError: no such channel or workflow.
-    """
-    if channel not in ("canary", "stable"):
-        raise UsageError(
-            f"channel {channel}: builds are promoted to canary or stable; candidates are offered by a build"
-        )
-    for name in workflows:
-        project.workflow(name)
-    release = release_of(project)
-    release.init()
-    found = sort(project, release, workflows, {Verdict.PASS})
-    builds = [one for one in found.builds if one.workflow not in project.retrievers or found.has_pack(one)]
-    if not builds:
-        raise RefusedError(f"nothing may enter {channel}: " + ("; ".join(found.refused) or "no build has evidence"))
-    kept = {(one.workflow, one.profile.name) for one in builds}
-    packs = [pack for pack in found.packs if (pack.workflow, pack.profile.name) in kept]
-    return release.promote(channel, builds, _entries(project, builds), managers, packs, renew_reference=renew_reference)
-
-
 def publish(project: Project) -> Published:
-    """Write the assignments of the fleet, renew what the online key signs, and pull as a client."""
+    """Write the assignments of the fleet, renew what the online key signs, and pull as a client.
+
+    What was published and not written into the release log is written there; MLflow shows the log anew.
+    """
     release = release_of(project)
     release.init()
+    release.approvals.pending()
+    release.desk.catch_up()
+    show_in_mlflow(project)
     before = {site: found.version for site in release.status().sites if (found := release.assignment(site))}
     wanted = [_assignment(project, site) for site in project.fleet.sites]
     gone = set(before) - {site.site for site in wanted}
@@ -227,7 +205,8 @@ def _pull(project: Project, site: SiteSpec) -> Pull:
     return Pull(channel=site.channel, kind=site.kind, pulled=True, said=said)
 
 
-def _entries(project: Project, found: Sequence[Candidate]) -> dict[str, WorkflowEntry]:
+def entries(project: Project, found: Sequence[Candidate]) -> dict[str, WorkflowEntry]:
+    """What a manifest says of the workflows of some builds."""
     return {name: workflow_entry(project, name) for name in sorted({one.workflow for one in found})}
 
 

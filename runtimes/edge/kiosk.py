@@ -22,7 +22,8 @@ def page(
     from jinja2 import Environment
 
     active = site.serving.active()
-    workflows = {name: entry.title for name, entry in sorted(active.workflows.items())}
+    served = {**active.workflows, **active.stopped}
+    workflows = {name: entry.title for name, entry in sorted(served.items())}
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text("utf-8"))
     return template.render(site=active.site, workflows=workflows, chosen=chosen, text=text, said=said, problem=problem)
 

@@ -11,6 +11,7 @@ from runtimes.edge.service import Site
 from runtimes.problems import UnavailableError
 from runtimes.serving import threshold
 from runtimes.sync.active import Active, pack_folder
+from runtimes.sync.orders import why_halted
 
 
 def report(site: Site) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def report(site: Site) -> dict[str, Any]:
     try:
         active = site.serving.active()
         workflows = _workflows(site, active)
+        halted = why_halted(site.state, active.channel)
     except (UnavailableError, IntegrityError) as exc:
         return said | {"serving": False, "problem": str(exc), "workflows": {}}
     return said | {
@@ -39,6 +41,8 @@ def report(site: Site) -> dict[str, Any]:
         "central": active.central,
         "workflows": workflows,
         "skipped": active.skipped,
+        "stopped": sorted(active.stopped),
+        "halted": halted,
     }
 
 

@@ -109,10 +109,10 @@ class Site:
         if request_id is not None and (earlier := self.outbox.find(request_id)):
             return self._again(earlier, workflow, text)
         active = self.serving.active()
-        entry = self.serving.entry(active, workflow)
+        entry = active.stopped.get(workflow) or self.serving.entry(active, workflow)
         self._check_role(entry, workflow, role)
         check_length(text, min(entry.guardrails.max_characters, MAX_CHARACTERS))
-        line = self._decide(active, workflow, text) | {"role": role, "text": self.outbox.digest(text)}
+        line = self._decide(active, workflow, entry, text) | {"role": role, "text": self.outbox.digest(text)}
         try:
             return self._keep(request_id, entry, text, line)
         except ConflictError:
@@ -148,9 +148,8 @@ class Site:
             self.outbox.exception(uuid.uuid4().hex, {"workflow": workflow, "problem": problem})
             raise ForbiddenError(problem)
 
-    def _decide(self, active: Active, workflow: str, text: str) -> dict[str, Any]:
+    def _decide(self, active: Active, workflow: str, entry: ActiveWorkflow, text: str) -> dict[str, Any]:
         """The audit line of a request, without role and text: what is said, how sure, and why."""
-        entry = active.workflows[workflow]
         line: dict[str, Any] = {
             "site": active.site,
             "site_class": active.site_class,
@@ -164,6 +163,8 @@ class Site:
                 profile=active.profile,
             ).model_dump(exclude_none=True),
         }
+        if workflow in active.stopped:
+            return line | {"reason": active.skipped[workflow][:MAX_REASON]}
         if reason := self.offline(active):
             return line | {"reason": reason}
         try:

@@ -101,6 +101,8 @@ class Active(Wire):
     workflows: dict[Name, ActiveWorkflow] = {}
     skipped: dict[str, str] = {}
     """Workflows that do not run here, each with the reason."""
+    stopped: dict[Name, ActiveWorkflow] = {}
+    """Those of them whose bundle or pack was revoked: a site takes what it is asked, and defers it to the centre."""
     inputs: tuple[Digest, ...] = ()
     """Blobs that are not served: what weights are derived of, now or at the next update."""
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fleet_manifests.authors import Authors
 from fleet_manifests.bundle import BUNDLE_FILE, BundleConfig, Descriptor, bundle_name
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.manifest import BuildEntry, WorkflowEntry
 from fleet_manifests.profile import HardwareProfile, HostFacts
 from fleet_manifests.receipt import MAX_CASES_BYTES, SEALED_CASES_TYPE, MeasurementCases
 from fleet_manifests.wire import digest_of, parse
-from runtimes.sync.accept import BUILDER_KEY, Accepted, accept, signed_documents
+from runtimes.sync.accept import Accepted, accept, signed_documents, signers
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.contents import check_config
@@ -117,12 +118,12 @@ def pulled(
             found = accept(state, enrolment, documents, now=now, running=running, channel=CHANNEL)
             check_agent(found.manifest, agent)
             candidate = choose(found, wanted, host)
-            key, _ = documents.document(BUILDER_KEY)
+            allowed = signers(documents).authors(wanted.workflow, "bundle")
             (scratch / "blobs").mkdir()
             blobs = Blobs(scratch / "blobs", pause=pause)
             fetch = Fetch(blobs, source)
             fetch.shortcuts.read(found.manifest.updates)
-            folder = _bundle(candidate, fetch, blobs, key, scratch / "bundle", progress)
+            folder = _bundle(candidate, fetch, blobs, allowed, scratch / "bundle", progress)
             raw = _plain(candidate, blobs.fetch(source, _offered(candidate)).read_bytes(), pack_key(state))
         cases = _cases(candidate, raw)
         yield Pulled(enrolment.site, candidate, folder, cases, digest_of(raw), found.assignment.central)
@@ -136,6 +137,8 @@ def choose(found: Accepted, wanted: Wanted, host: HostFacts) -> Candidate:
         IntegrityError: the manifest contradicts itself.
     """
     manifest, assignment, workflow = found.manifest, found.assignment, wanted.workflow
+    if found.halted is not None:
+        raise RefusedError(found.halted)
     where = f"{CHANNEL} {manifest.version}"
     entry = manifest.workflows.get(workflow)
     if entry is None:
@@ -201,14 +204,14 @@ def _offered(candidate: Candidate) -> Descriptor:
 
 
 def _bundle(
-    candidate: Candidate, fetch: Fetch, blobs: Blobs, key: bytes, folder: Path, progress: Callable[[float, str], None]
+    candidate: Candidate, fetch: Fetch, blobs: Blobs, by: Authors, folder: Path, progress: Callable[[float, str], None]
 ) -> Path:
     """Fetch a candidate's bundle, lay it out and verify it as sync does; its folder."""
     ref, workflow = candidate.build.bundle, candidate.workflow
     layout = fetch.bundle(workflow, ref.manifest)
     fetch.all([ref.signature, *layout.layers], progress)
     signed = Signed(layout, blobs.path(ref.signature.digest))
-    laid_out = verified(folder / ref.name, signed, blobs, key, ref.name)
+    laid_out = verified(folder / ref.name, signed, blobs, by, ref.name)
     config = parse(BundleConfig, (laid_out / BUNDLE_FILE).read_bytes(), where=f"{ref.name}/{BUNDLE_FILE}")
     check_config(config, ref.name, workflow, candidate.entry.task, candidate.profile)
     return laid_out

@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet_manifests.bundle import Descriptor, OciManifest
-from fleet_manifests.errors import IntegrityError, LadingError
-from fleet_manifests.manifest import FleetManifest
+from fleet_manifests.errors import IntegrityError, LadingError, RefusedError
 from fleet_manifests.profile import HostFacts
 from fleet_manifests.program import version
 from fleet_manifests.wire import dump
 from runtimes.sync import stage
-from runtimes.sync.accept import BUILDER_KEY, accept, signed_documents
+from runtimes.sync.accept import accept, signed_documents, signers
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.fetch import Fetch
 from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor
+from runtimes.sync.orders import take_orders
 from runtimes.sync.packs import is_encrypted, key_missing
-from runtimes.sync.plan import Plan, check_agent, make_plan, without_revoked
+from runtimes.sync.plan import Plan, check_agent, make_plan, revoked, without_revoked
 from runtimes.sync.report import LAST_SYNC_FILE, MOST_FALLBACKS, LastSync
 from runtimes.sync.seam import storing
 from runtimes.sync.site import BLOBS, LOCK_FILE, Enrolment, load_enrolment, pack_key
@@ -150,13 +150,17 @@ class _Sync:
         load_floor(self._state, running, self._enrolment.floor_file).check_clock(self._now)
         self._progress(0.0, "refreshing signed metadata")
         documents = self._refresh()
-        found = accept(self._state, self._enrolment, documents, now=self._now, running=running)
-        running = self._acknowledge(running, found.manifest)
+        orders = take_orders(self._state, documents)
+        running = self._stop(running, orders.stops)
+        found = accept(self._state, self._enrolment, documents, now=self._now, running=running, orders=orders)
+        running = self._stop(running, revoked(found.manifest.revocations), seen=self._now)
         check_agent(found.manifest, self._agent.version)
         plan = make_plan(found.manifest, found.digest, found.assignment, self._agent.facts())
         plan = self._openable(plan, running)
         if running is not None and plan.is_running(running):
             changed, active = False, running
+        elif found.halted is not None:
+            changed, active = False, _undisturbed(running, found.halted)
         else:
             changed, active = True, self._install(plan, documents, running)
             documents.forget_unused()
@@ -192,13 +196,16 @@ class _Sync:
         self._documents.refresh()
         return self._documents
 
-    def _acknowledge(self, running: Active | None, manifest: FleetManifest) -> Active | None:
-        """Note that the repository was seen, and stop at once what was revoked: before any download."""
+    def _stop(
+        self, running: Active | None, reasons: Mapping[str, str], *, seen: datetime | None = None
+    ) -> Active | None:
+        """Stop at once what was revoked, before any download; note when the repository was seen whole."""
         if running is None:
             return None
-        running = without_revoked(running, manifest, self._now)
-        stage.rewrite(self._state, running)
-        return running
+        now = without_revoked(running, reasons, seen or running.seen)
+        if now != running:
+            stage.rewrite(self._state, now)
+        return now
 
     def _openable(self, plan: Plan, running: Active | None) -> Plan:
         """The plan without the workflows whose pack is encrypted, where this site has no key."""
@@ -215,7 +222,7 @@ class _Sync:
 
     def _install(self, plan: Plan, documents: SignedDocuments, running: Active | None) -> Active:
         """Fetch, stage and activate a plan."""
-        key, _ = documents.document(BUILDER_KEY)
+        trust = signers(documents)
         refs = {name: chosen.build.bundle for name, chosen in plan.chosen.items()}
         layouts = {name: self._fetch.bundle(name, ref.manifest) for name, ref in refs.items()}
         pack_refs = {name: chosen.pack for name, chosen in plan.chosen.items() if chosen.pack is not None}
@@ -239,7 +246,7 @@ class _Sync:
             self._signed(bundles),
             self._signed(packs),
             self.blobs,
-            key=key,
+            trust=trust,
             pack_key=pack_key(self._state),
             profile=plan.profile,
             smoke=self._agent.smoke,
@@ -252,3 +259,14 @@ class _Sync:
         return {
             name: stage.Signed(layout, self.blobs.path(signature.digest)) for name, (layout, signature) in found.items()
         }
+
+
+def _undisturbed(running: Active | None, halted: str) -> Active:
+    """What runs while its channel is halted.
+
+    Raises:
+        RefusedError: nothing runs here yet.
+    """
+    if running is None:
+        raise RefusedError(f"{halted}; this site has nothing yet")
+    return running

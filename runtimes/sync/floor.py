@@ -20,6 +20,7 @@ from fleet_manifests.errors import IntegrityError
 from fleet_manifests.manifest import FleetManifest
 from fleet_manifests.wire import Digest, Wire, dump, parse
 from runtimes.sync.active import Active
+from runtimes.sync.authority import Authority
 from runtimes.sync.files import write_file
 
 FLOOR_FILE = "floor.json"
@@ -33,6 +34,8 @@ class ManifestFloor(Wire):
 
     version: Annotated[int, Field(ge=1)]
     digest: Digest
+    by: Authority | None = None
+    """Under whose keys; None: accepted before sites noted that."""
 
 
 class Floor(Wire):
@@ -41,6 +44,8 @@ class Floor(Wire):
     schema_version: Literal[1] = 1
     seen: AwareDatetime | None = None
     assignment: Annotated[int, Field(ge=0)] = 0
+    assigned_by: Authority | None = None
+    """Under whose keys the assignment was accepted."""
     manifests: dict[str, ManifestFloor] = {}
 
     def check_clock(self, now: datetime) -> None:
@@ -89,23 +94,58 @@ class Floor(Wire):
                 "publish the change under a new version"
             )
 
+    def rekeyed(self, role: str, by: Authority) -> Floor:
+        """This floor without what was accepted under keys that were replaced since (`runtimes.sync.authority`).
+
+        Args:
+            role: `sites`, or a channel.
+            by: whose keys count now.
+        """
+        if role == "sites":
+            fallen = self.assigned_by is not None and by.replaces(self.assigned_by)
+            return self.model_copy(update={"assignment": 0, "assigned_by": None}) if fallen else self
+        known = self.manifests.get(role)
+        if known is None or known.by is None or not by.replaces(known.by):
+            return self
+        kept = {channel: accepted for channel, accepted in self.manifests.items() if channel != role}
+        return self.model_copy(update={"manifests": kept})
+
     def joined(self, other: Floor) -> Floor:
         """The higher of two floors in each number; of two manifests of one version, the other's."""
         manifests = dict(self.manifests)
         for channel, accepted in other.manifests.items():
-            if channel not in manifests or accepted.version >= manifests[channel].version:
+            known = manifests.get(channel)
+            if known is None or not _above(known.version, known.by, accepted.version, accepted.by):
                 manifests[channel] = accepted
         seen = max((moment for moment in (self.seen, other.seen) if moment is not None), default=None)
-        return Floor(seen=seen, assignment=max(self.assignment, other.assignment), manifests=manifests)
+        higher = self if _above(self.assignment, self.assigned_by, other.assignment, other.assigned_by) else other
+        return Floor(seen=seen, assignment=higher.assignment, assigned_by=higher.assigned_by, manifests=manifests)
 
-    def raised(self, now: datetime, assignment: Assignment, manifest: FleetManifest, digest: str) -> Floor:
-        """The floor after these documents were accepted."""
-        accepted = {manifest.channel: ManifestFloor(version=manifest.version, digest=digest)}
+    def raised(
+        self,
+        now: datetime,
+        assignment: Assignment,
+        manifest: FleetManifest,
+        digest: str,
+        *,
+        assigned_by: Authority | None = None,
+        by: Authority | None = None,
+    ) -> Floor:
+        """The floor after these documents were accepted, under these keys."""
+        accepted = {manifest.channel: ManifestFloor(version=manifest.version, digest=digest, by=by)}
         return Floor(
             seen=max(now, self.seen or now),
             assignment=max(assignment.version, self.assignment),
+            assigned_by=assigned_by,
             manifests={**self.manifests, **accepted},
         )
+
+
+def _above(version: int, by: Authority | None, other: int, other_by: Authority | None) -> bool:
+    """Whether one floor is above another: accepted under later keys, or as a later version under the same ones."""
+    if by is not None and other_by is not None and by.keys != other_by.keys:
+        return by.replaces(other_by)
+    return version > other
 
 
 def begin_floor(outside: Path) -> None:

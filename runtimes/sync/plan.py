@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -45,6 +45,8 @@ class Plan:
     profile: HardwareProfile
     chosen: Mapping[str, Chosen]
     skipped: Mapping[str, str]
+    stopped: Mapping[str, Chosen] = field(default_factory=dict)
+    """Those skipped because their bundle or pack was revoked."""
 
     def is_running(self, active: Active) -> bool:
         """Whether that version is this plan carried out."""
@@ -99,6 +101,7 @@ class Plan:
                 for name, chosen in sorted(self.chosen.items())
             },
             skipped=dict(self.skipped),
+            stopped={name: _served(chosen, None, None) for name, chosen in sorted(self.stopped.items())},
         )
 
 
@@ -168,6 +171,7 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
         sorted(set(assignment.workflows) - set(manifest.workflows)), "the manifest does not have it"
     )
     chosen: dict[str, Chosen] = {}
+    stopped: dict[str, Chosen] = {}
     reasons = revoked(manifest.revocations)
     for name, entry in sorted(manifest.workflows.items()):
         if not _NAME.fullmatch(name):
@@ -175,6 +179,8 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
         reason = _reason_against(name, entry, manifest, assignment, profile)
         if reason is not None:
             skipped[name] = reason
+            if (build := entry.builds.get(profile.name)) is not None and build.bundle.digest in reasons:
+                stopped[name] = Chosen(entry, build)
             continue
         build = entry.builds[profile.name]
         if build.bundle.name != bundle_name(name, profile.name):
@@ -187,9 +193,12 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
             pack = choose_pack(name, build, manifest, assignment, profile.name, reasons)
         if isinstance(pack, str):
             skipped[name] = pack
+            held = manifest.knowledge_pack(name, profile.name, assignment.site_class)
+            if held is not None and held.blob.digest in reasons:
+                stopped[name] = Chosen(entry, build)
         else:
             chosen[name] = Chosen(entry, build, pack)
-    return Plan(manifest, digest, assignment, profile, chosen, skipped)
+    return Plan(manifest, digest, assignment, profile, chosen, skipped, stopped)
 
 
 def _reason_against(
@@ -217,9 +226,14 @@ def revoked(revocations: Iterable[Revocation]) -> dict[str, str]:
     return {revocation.bundle: revocation.reason for revocation in revocations}
 
 
-def without_revoked(active: Active, manifest: FleetManifest, now: datetime) -> Active:
-    """The running version as of this refresh: seen now, and without what was revoked."""
-    reasons = revoked(manifest.revocations)
+def without_revoked(active: Active, reasons: Mapping[str, str], now: datetime) -> Active:
+    """The running version as of this refresh: seen now, and without what was revoked.
+
+    Args:
+        active: what runs.
+        reasons: the reason for each revoked digest.
+        now: when the repository was seen.
+    """
     dropped: dict[str, str] = {}
     for name, entry in active.workflows.items():
         if entry.bundle in reasons:
@@ -227,8 +241,15 @@ def without_revoked(active: Active, manifest: FleetManifest, now: datetime) -> A
         elif entry.pack is not None and entry.pack.digest in reasons:
             dropped[name] = pack_revoked(reasons[entry.pack.digest])
     kept = {name: entry for name, entry in active.workflows.items() if name not in dropped}
-    seen = max(now, active.seen)
-    return active.model_copy(update={"seen": seen, "workflows": kept, "skipped": {**active.skipped, **dropped}})
+    stopped = {name: active.workflows[name] for name in dropped}
+    return active.model_copy(
+        update={
+            "seen": max(now, active.seen),
+            "workflows": kept,
+            "skipped": {**active.skipped, **dropped},
+            "stopped": {**active.stopped, **stopped},
+        }
+    )
 
 
 def _running(entry: ActiveWorkflow) -> tuple[str, str | None]:
@@ -236,10 +257,10 @@ def _running(entry: ActiveWorkflow) -> tuple[str, str | None]:
     return entry.bundle, None if entry.pack is None else entry.pack.digest
 
 
-def _served(chosen: Chosen, layout: OciManifest, parts: PackParts | None) -> ActiveWorkflow:
-    """The record of one workflow."""
+def _served(chosen: Chosen, layout: OciManifest | None, parts: PackParts | None) -> ActiveWorkflow:
+    """The record of one workflow; without a layout that of one which does not run, and has no blobs here."""
     entry, build = chosen.entry, chosen.build
-    blobs = [build.bundle.manifest, build.bundle.signature, *layout.layers]
+    blobs = [] if layout is None else [build.bundle.manifest, build.bundle.signature, *layout.layers]
     return ActiveWorkflow(
         task=entry.task,
         title=entry.title,

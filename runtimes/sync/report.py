@@ -11,6 +11,7 @@ from pydantic import AwareDatetime
 from fleet_manifests.errors import IntegrityError
 from fleet_manifests.wire import Wire, parse
 from runtimes.sync.active import PREVIOUS, Active, current_version, load_active
+from runtimes.sync.orders import why_halted
 from runtimes.sync.site import Enrolment, load_enrolment
 
 LAST_SYNC_FILE = "last_sync.json"
@@ -47,6 +48,8 @@ class SiteStatus(Wire):
     previous: str | None = None
     """The version kept beside the active one."""
     last_sync: LastSync | None = None
+    halted: str | None = None
+    """Why nothing new of its channel is installed, as of the last sync."""
     offline_hours: float | None = None
     """Hours since the repository was last refreshed."""
     offline_hours_left: float | None = None
@@ -65,11 +68,12 @@ def status(state: Path, *, now: datetime | None = None) -> SiteStatus:
         IntegrityError: the enrolment is damaged.
     """
     enrolment = load_enrolment(state)
-    active, previous, last, problem = None, None, None, None
+    active, previous, last, problem, stop = None, None, None, None, None
     try:
         active = load_active(state)
         previous = current_version(state, PREVIOUS)
         last = load_last_sync(state)
+        stop = None if active is None else why_halted(state, active.channel)
     except IntegrityError as exc:
         problem = str(exc)
     away = None if active is None else max(0.0, ((now or datetime.now(UTC)) - active.seen).total_seconds() / 3600)
@@ -80,6 +84,7 @@ def status(state: Path, *, now: datetime | None = None) -> SiteStatus:
         problem=problem,
         previous=previous,
         last_sync=last,
+        halted=stop,
         offline_hours=away,
         offline_hours_left=left,
     )

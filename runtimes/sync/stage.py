@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet_manifests.authors import Authors, Trust
 from fleet_manifests.bundle import BUNDLE_FILE, BundleConfig, OciManifest
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.knowledge import PACK_FILE, PackConfig
@@ -60,7 +61,7 @@ def stage(
     packs: Mapping[str, Signed],
     blobs: Blobs,
     *,
-    key: bytes,
+    trust: Trust,
     pack_key: Path | None,
     profile: HardwareProfile,
     smoke: Smoke,
@@ -73,7 +74,7 @@ def stage(
         bundles: each workflow's bundle.
         packs: the knowledge pack of each workflow that searches one.
         blobs: where the layers are.
-        key: the builder's public key, PEM.
+        trust: whose signature counts, and for which workflow.
         pack_key: the file with the key of the site class, where there is one.
         profile: the profile of this machine.
         smoke: runs the cases of a bundle and its pack.
@@ -86,12 +87,13 @@ def stage(
     staging = state / VERSIONS / f"{TEMPORARY}{record.version}"
     staging.mkdir()
     for workflow, entry in record.workflows.items():
-        folder = verified(staging / entry.folder, bundles[workflow], blobs, key, entry.name)
+        allowed = trust.authors(workflow, "bundle")
+        folder = verified(staging / entry.folder, bundles[workflow], blobs, allowed, entry.name)
         config = parse(BundleConfig, (folder / BUNDLE_FILE).read_bytes(), where=f"{entry.name}/{BUNDLE_FILE}")
         check_config(config, entry.name, workflow, entry.task, profile)
         trial = None
         if entry.pack is not None:
-            place = verified(staging / entry.pack.folder, packs[workflow], blobs, key, entry.pack.name)
+            place = verified(staging / entry.pack.folder, packs[workflow], blobs, allowed, entry.pack.name)
             said = parse(PackConfig, (place / PACK_FILE).read_bytes(), where=f"{entry.pack.name}/{PACK_FILE}")
             check_pack_config(said, entry.pack, config, retriever=entry.bundle, site_class=record.site_class)
             trial = PackTrial(place, entry.bundle, pack_key if entry.pack.encrypted else None)
@@ -162,10 +164,10 @@ def prune(state: Path, blobs: Blobs) -> None:
     blobs.prune(served.union(*(record.inputs for record in kept)))
 
 
-def verified(folder: Path, signed: Signed, blobs: Blobs, key: bytes, name: str) -> Path:
-    """Lay out a bundle or pack and verify that it is what was signed under that name."""
+def verified(folder: Path, signed: Signed, blobs: Blobs, by: Authors, name: str) -> Path:
+    """Lay out a bundle or pack and verify that it is what somebody who may do so signed under that name."""
     lay_out(folder, signed.layout, blobs)
-    verify_bundle(folder, signed.signature, key, name=name)
+    verify_bundle(folder, signed.signature, by, name=name)
     return folder
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.wire import MAX_DOCUMENT_BYTES
+from runtimes.sync.authority import Authority, authority
 from runtimes.sync.files import write_file
 from runtimes.sync.seam import MissingError, trusting
 from runtimes.sync.sources import Source
@@ -77,6 +78,25 @@ class SignedDocuments:
                 info.verify_length_and_hashes(raw)
                 write_file(self._cache / digest, raw)
             return raw, f"sha256:{digest}"
+
+    def optional(self, name: str) -> bytes | None:
+        """A signed document that need not be published; None where it is not."""
+        with trusting(self._source.address):
+            published = self._updater.get_targetinfo(name) is not None
+        return self.document(name)[0] if published else None
+
+    def authority(self, role: str) -> Authority:
+        """Whose keys count for a role that `targets` delegates to, of which a document was read.
+
+        Raises:
+            IntegrityError: there is no such role.
+        """
+        trusted = self._updater._trusted_set
+        delegations = trusted.targets.delegations
+        named = None if delegations is None or delegations.roles is None else delegations.roles.get(role)
+        if named is None:
+            raise IntegrityError(f"{self._source.address}: targets delegates to no role {role}; tell the publisher")
+        return authority(trusted.root.version, trusted.targets.version, named.keyids)
 
     def forget_unused(self) -> None:
         """Drop cached documents that this sync did not ask for."""

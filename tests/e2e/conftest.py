@@ -160,7 +160,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Line:
     done = line("lading", "build", "--json")
     assert done.code == 0, done.err
     (line.project.parent / "build.json").write_text(done.out)
-    for words in (["promote", "stable", "--as", "alice", "--as", "bob"], ["promote", "canary"], ["publish"]):
+    for words in (
+        ["release", "promote", "stable", "--as", "alice", "--as", "bob"],
+        ["release", "promote", "canary"],
+        ["release", "publish"],
+    ):
         done = line("lading", *words)
         assert done.code == 0, done.err
     return line

@@ -66,7 +66,7 @@ def test_site_install(python: Path, wheel: Path, tmp_path: Path) -> None:
         assert run(program, "--version").stdout.startswith(program)
         assert "Example" in run(program, "sync" if program != "lading" else "build", "--help").stdout
     for words in (
-        ["init", "x"], ["build"], ["check"], ["promote", "stable"], ["evaluate", ".", "--data", "x.csv"], ["card"],
+        ["init", "x"], ["build"], ["check"], ["release", "promote", "stable"], ["evaluate", ".", "--data", "x.csv"], ["release", "card"],
         ["device", "list"], ["receipts", "list"],
     ):  # fmt: skip
         refused = run("lading", *words)

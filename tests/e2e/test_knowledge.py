@@ -32,7 +32,7 @@ def entries(line: Any, step: str) -> set[str]:
 
 def site(line: Any) -> None:
     """Enroll a site with the key of its class, and sync it."""
-    assert line("lading", "publish").code == 0
+    assert line("lading", "release", "publish").code == 0
     key = line.project.parent / "warehouse.key"
     assert line("lading", "pack-key", SITE_CLASS, "--out", str(key)).code == 0
     assert key.stat().st_mode & 0o777 == 0o600
@@ -111,7 +111,11 @@ def test_a_changed_procedure_makes_a_pack_its_evidence_and_a_manifest(copy: Any)
     assert set(new.values()) == {1}, "one changed passage is embedded, by the retriever and by its base"
 
     old = copy("lading-site", "status", "--json").json()["active"]
-    for words in (["promote", "stable", "--as", "alice", "--as", "bob"], ["promote", "canary"], ["publish"]):
+    for words in (
+        ["release", "promote", "stable", "--as", "alice", "--as", "bob"],
+        ["release", "promote", "canary"],
+        ["release", "publish"],
+    ):
         assert copy("lading", *words).code == 0
     synced = copy("lading-site", "sync", "--json").json()
     now = copy("lading-site", "status", "--json").json()["active"]

@@ -96,7 +96,7 @@ def test_site_and_centre(copy: Any, free_port: Any) -> None:
     port = free_port()
     fleet = copy.project / "fleet.yaml"
     fleet.write_text(fleet.read_text().replace("127.0.0.1:8710", f"127.0.0.1:{port}"))
-    assert copy("lading", "publish").code == 0
+    assert copy("lading", "release", "publish").code == 0
     root, public = str(copy.project / "public/metadata/1.root.json"), str(copy.project / "public")
     for words in (["enroll", "--root", root, "--from", public], ["sync"]):
         done = copy("lading-central", *words)

@@ -30,7 +30,7 @@ def pages(built: Any, tmp_path: Path) -> dict[str, Path]:
     said = json.loads((built.project.parent / "build.json").read_text())
     found = {f"{one['workflow']}--{one['profile']}": Path(one["paths"]["page"]) for one in said}
     packs = [pack for one in said for pack in one["packs"]]
-    done = built("lading", "card", "--out", str(tmp_path / "card.html"))
+    done = built("lading", "release", "card", "--out", str(tmp_path / "card.html"))
     assert done.code == 0, done.err
     return {
         "build": found["exception_triage--edge-this-machine"],

@@ -115,13 +115,13 @@ def test_two_builds_at_once(copy: Any) -> None:
 
 def test_names_that_are_not_there(copy: Any) -> None:
     refused(copy("lading", "build", "-w", "exception_triag"), 2, "did you mean exception_triage")
-    refused(copy("lading", "promote", "gold"), 2, "canary or stable")
+    refused(copy("lading", "release", "promote", "gold"), 2, "canary or stable")
     refused(copy("lading", "status", "--project", str(copy.project / "nowhere")), 2, "lading init")
 
 
 def test_promotion_needs_enough_managers(copy: Any) -> None:
-    refused(copy("lading", "promote", "stable", "--as", "alice"), 1, "alice")
-    refused(copy("lading", "promote", "stable", "--as", "alice", "--as", "mallory"), 2, "mallory")
+    refused(copy("lading", "release", "promote", "stable"), 1, "nobody approved")
+    refused(copy("lading", "release", "promote", "stable", "--as", "alice", "--as", "mallory"), 2, "mallory")
 
 
 def test_altered_evidence_is_not_promoted(copy: Any) -> None:
@@ -129,7 +129,7 @@ def test_altered_evidence_is_not_promoted(copy: Any) -> None:
         raw = entry.read_text()
         entry.unlink()  # the store's files are links to those of the built project
         entry.write_text(raw.replace('"sig":"', '"sig":"00'))
-    refused(copy("lading", "promote", "canary"), 1, "nothing may enter canary")
+    refused(copy("lading", "release", "promote", "canary"), 1, "nothing may enter canary")
 
 
 def test_altered_blob_is_never_installed(copy: Any) -> None:

@@ -28,7 +28,9 @@ def test_a_build_that_is_neither_better_nor_smaller_leaves_the_champion(copy: An
     assert "the champion stays" in gates["succession"]["reason"]
 
     before = copy("lading", "status", "--json").json()
-    refused = copy("lading", "promote", "stable", "--workflow", "exception_triage", "--as", "alice", "--as", "bob")
+    refused = copy(
+        "lading", "release", "promote", "stable", "--workflow", "exception_triage", "--as", "alice", "--as", "bob"
+    )
     assert refused.code != 0 and "the champion stays" in refused.err
     after = copy("lading", "status", "--json").json()
     assert before["channels"] == after["channels"]

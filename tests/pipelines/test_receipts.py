@@ -37,11 +37,12 @@ from fleet_manifests.evidence import now
 from fleet_manifests.receipt import SUFFIX
 from pipelines.project.load import Project, load_project
 from pipelines.steps import evidence, receipts
+from pipelines.steps.approvals import promote
 from pipelines.steps.builds import VALIDATION
 from pipelines.steps.devices import add_device
 from pipelines.steps.outcomes import outcomes
 from pipelines.steps.received import counting, evidence_of, kept
-from pipelines.steps.release import offer, promote, publish, release_of
+from pipelines.steps.release import offer, publish, release_of
 from pipelines.store import Step
 from runtimes.device import DeviceKey, load_key
 from runtimes.measure.device import Device, measure
@@ -191,7 +192,7 @@ class Plant:
         _json(out / "data_card.json", {"rows": n})
 
     def _bundle(self, project: Project, corpus: Path, revision: str, out: Path) -> None:
-        from pipelines.steps.configs import builder_key, resolved_profile
+        from pipelines.steps.configs import author_of, resolved_profile
         from release import assemble, sign_bundle
 
         card = corpus / "data_card.json"
@@ -199,7 +200,7 @@ class Plant:
         config = self._config(isa, digest_of(card.read_bytes()), revision)
         files = {name: self.tiny / name for name in ("model.onnx", "tokenizer.json")}
         assemble({**files, "data_card.json": card}, config, out)
-        sign_bundle(out, builder_key(project))
+        sign_bundle(out, author_of(project))
 
 
 def _answers(folder: Path, cases: MeasurementCases, profile: HardwareProfile) -> bytes:

@@ -39,8 +39,10 @@ from fleet_manifests import (
     worst,
 )
 from release import Candidate, Keys, PackCandidate, Policy, Release, assemble, assemble_pack, attest, sign_bundle
+from tests.release.ceremonies import Fleet, Site
 
 VNNI = HostFacts(architecture="x86_64", features=("avx2", "avx512_vnni"), cpu_model="Test CPU", cores=4, memory_mb=8192)
+CARD = b'{"licences":["CC-BY-4.0"],"rows":3}'
 AVX2 = HostFacts(architecture="x86_64", features=("avx2",), cpu_model="Older CPU", cores=4, memory_mb=8192)
 
 
@@ -64,6 +66,8 @@ class Builder:
         self.root = root
         self.keys = keys
         self.made = 0
+        self.taken = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1, hours=1)
+        """When evidence is measured."""
 
     def profile(self, name: str = "edge-x86-vnni", isa: IsaClass = IsaClass.AVX512_VNNI) -> HardwareProfile:
         kind = "central" if name.startswith("central") else "edge"
@@ -73,7 +77,7 @@ class Builder:
     def files(self, content: str = "weights") -> dict[str, Path]:
         folder = self.root / f"build-{content}"
         folder.mkdir(parents=True, exist_ok=True)
-        texts = {"model.onnx": content * 50, "tokenizer.json": '{"version":"1.0"}', "data_card.json": '{"rows":3}'}
+        texts = {"model.onnx": content * 50, "tokenizer.json": '{"version":"1.0"}', "data_card.json": CARD.decode()}
         for name, text in texts.items():
             (folder / name).write_text(text)
         return {name: folder / name for name in texts}
@@ -90,7 +94,7 @@ class Builder:
             labels=("late", "lost"),
             calibration=Calibration(defer_threshold=0.6),
             base=base,
-            data_card=digest_of(b'{"rows":3}'),
+            data_card=digest_of(CARD),
         )
 
     def bundle(
@@ -128,7 +132,7 @@ class Builder:
             "workflow": workflow,
             "profile": profile,
             "bundle": bundle,
-            "taken": datetime(2026, 5, 4, 12, tzinfo=UTC),
+            "taken": self.taken,
             "measurement": measurement,
             "machine": Machine(host=host, isa="avx512-vnni"),
             "metrics": (),
@@ -325,6 +329,27 @@ def release(tmp_path: Path, keys: Keys, policy: Policy, clock: Clock) -> Release
     """An initialised release."""
     made = Release(tmp_path / "project" / "public", keys, policy, now=clock)
     assert made.init()
+    return made
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, policy: Policy, clock: Clock) -> Fleet:
+    """A new fleet: keys made in a ceremony, the offline ones on three media."""
+    made = Fleet(tmp_path, policy, clock)
+    made.hold(made.ceremonies().init(reason="the beginning"))
+    return made
+
+
+@pytest.fixture
+def site(fleet: Fleet, builder: Builder, tmp_path: Path, clock: Clock) -> Site:
+    """A site of that fleet, on stable."""
+    builder.keys = fleet.keys
+    candidate, workflows = builder.candidate(), {"triage": builder.entry()}
+    fleet.release.promote("canary", [candidate], workflows)
+    fleet.release.promote("stable", [candidate], workflows, managers=["alice", "bob"])
+    fleet.release.assign([builder.assignment("s1"), builder.assignment("s2", channel="canary")])
+    made = Site(tmp_path / "site", fleet.public, clock).enroll()
+    assert made.sync().changed
     return made
 
 

@@ -319,6 +319,7 @@ def test_a_long_neglected_fleet_is_renewed_from_the_root(
         release.refresh("targets")
     release.refresh("root", "targets", "canary", "candidates")
     assert set(release.status().expired) == {"stable"}
+    builder.taken = clock()
     assert release.promote("canary", [builder.candidate()], {"triage": builder.entry()}).version == 2
     client.read()
 

@@ -249,6 +249,25 @@ def test_a_revoked_workflow_stops_at_once(site: Site, tree: Any) -> None:
         site.answer(TRIAGE, SURE)
 
 
+def test_what_a_revoked_workflow_is_asked_goes_to_the_centre(tree: Any, make_site: Callable[..., Site]) -> None:
+    active = tree.activate(1, central=CENTRAL)
+    reason = {TRIAGE: "its bundle was revoked: wrong data"}
+    tree.write(active.model_copy(update={"workflows": {}, "skipped": reason, "stopped": active.workflows}))
+    said = make_site().answer(TRIAGE, SURE)
+    assert (said.status, said.produced_by.where) == ("answered", "central")
+    assert "the site deferred: its bundle was revoked: wrong data" in said.reason
+
+
+def test_without_a_centre_a_revoked_workflow_defers_with_the_reason(site: Site, tree: Any) -> None:
+    active = site.serving.active()
+    reason = {TRIAGE: "its bundle was revoked: wrong data"}
+    stopped = {"workflows": {}, "skipped": reason, "stopped": active.workflows, "central": None}
+    tree.write(active.model_copy(update=stopped))
+    said = site.answer(TRIAGE, SURE)
+    assert (said.status, said.label) == ("deferred", None)
+    assert said.reason.startswith("its bundle was revoked: wrong data")
+
+
 def test_a_bundle_that_does_not_load_defers_and_leaves_an_exception_record(
     tree: Any, make_site: Callable[..., Site]
 ) -> None:

@@ -44,6 +44,7 @@ from fleet_manifests import (
     IsaClass,
     LatencyObjective,
     OciManifest,
+    Orders,
     PackConfig,
     PackRef,
     Placement,
@@ -57,6 +58,7 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import CONFIG_TYPE, FILEPATH, MANIFEST_TYPE, SIGNATURE_TYPE, WEIGHT_TYPE, bundle_name
 from fleet_manifests.knowledge import PACK_FILE, pack_name
+from fleet_manifests.orders import ORDERS_TARGET
 from fleet_manifests.signature import strict_hashing
 from runtimes.sync import Agent, SyncResult, enroll, sync
 from runtimes.sync.smoke import PackTrial
@@ -102,6 +104,7 @@ class Repository:
             (folder / name).mkdir(parents=True)
         self._make_roles()
         self.set_target("targets", "trust/builder.pub", self.public_key)
+        self.set_target("sites", ORDERS_TARGET, dump(Orders()))
         self.publish()
 
     @property
@@ -358,6 +361,11 @@ class Repository:
         """Put an assignment into its bin."""
         name = f"sites/{path_site}.json"
         self.set_target(self.bins.get_role_for_target(name), name, raw or dump(self.assignment(version, **changes)))
+
+    def order(self, orders: Orders) -> None:
+        """Publish standing orders, and nothing else."""
+        self.set_target("sites", ORDERS_TARGET, dump(orders))
+        self.publish(("sites",))
 
     def release(self, version: int, channel: str = "stable", *, raw: bytes | None = None, **changes: Any) -> None:
         """Publish a manifest and, if there is none yet, the assignment."""

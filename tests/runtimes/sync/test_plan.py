@@ -22,7 +22,6 @@ from fleet_manifests import (
     OciManifest,
     Placement,
     RefusedError,
-    Revocation,
     Task,
     Verdict,
     Where,
@@ -147,12 +146,12 @@ def test_the_same_is_not() -> None:
 
 def test_revocation_reaches_what_runs() -> None:
     later = NOW + timedelta(hours=1)
-    revoking = manifest(revocations=(Revocation(bundle=DIGEST, reason="wrong labels"),))
-    found = without_revoked(active(), revoking, later)
+    found = without_revoked(active(), {DIGEST: "wrong labels"}, later)
     assert (found.workflows, found.seen) == ({}, later)
+    assert found.stopped == active().workflows
     assert found.skipped == {"flow": "its bundle was revoked: wrong labels"}
-    assert without_revoked(active(), manifest(), later) == active(seen=later)
-    assert without_revoked(active(seen=later), manifest(), NOW).seen == later
+    assert without_revoked(active(), {}, later) == active(seen=later)
+    assert without_revoked(active(seen=later), {}, NOW).seen == later
 
 
 def test_data_classes_hold_for_every_kind() -> None:

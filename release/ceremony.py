@@ -1,0 +1,240 @@
+"""Key ceremonies: the first root, keys that take the place of others, renewal after neglect.
+
+    >>> ceremonies = Ceremonies(repository, media=[Path("/media/one"), Path("/media/two")], log=log.append)
+    >>> ceremony = ceremonies.replace(["online"], reason="the server was broken into")
+    >>> print(ceremony.will)
+    >>> print(ceremony.run())
+
+A ceremony says what it will do before it does it, and afterwards what a person has to do yet. Begun again after it was
+broken off, it ends what was begun: successors that were made are used, and what is published is not published twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fleet_manifests import IntegrityError, RefusedError, UsageError, digest_of
+from release import roles
+from release.keyring import OFFLINE, Keyring
+from release.keys import BUILDER, NEXT, ROOT_KEYS, TARGETS_KEYS
+from release.repository import Repository
+from release.state import State
+from release.substitution import Substitution, keyids, require_at_hand, seats
+
+Log = Callable[[str, str, str | None, int | None, str | None, str, datetime], object]
+"""Actor, action, channel, version, digest, reason, moment: `ReleaseLog.append`."""
+
+
+@dataclass(frozen=True)
+class Ceremony:
+    """What is about to be done, and the doing of it."""
+
+    name: str
+    will: tuple[str, ...]
+    """What it will do, sentence by sentence."""
+    run: Callable[[], tuple[str, ...]]
+    """Does it; returns what a person has to do yet."""
+
+
+class Ceremonies:
+    """The ceremonies of one repository."""
+
+    def __init__(self, repository: Repository, *, media: Sequence[Path] = (), log: Log, actor: str = "") -> None:
+        """Lay the keys side by side.
+
+        Args:
+            repository: what is published, with the key store of every day.
+            media: folders (mounted media) of root and targets keys.
+            log: writes down what was done.
+            actor: who holds the ceremony.
+
+        Raises:
+            UsageError: others may read a medium.
+        """
+        self.keys = Keyring(repository.keys, media)
+        self._repository = Repository(repository.public, self.keys, repository.policy, now=repository.now)
+        self._log = log
+        self._actor = actor
+
+    def init(self, *, reason: str = "") -> Ceremony:
+        """The first root of trust: every key, and a repository that releases nothing yet.
+
+        Where the key store knows an older repository whose tree was lost, its root is kept and sites follow.
+
+        Raises:
+            UsageError: there is a repository already.
+        """
+        repository, keys = self._repository, self.keys
+        if repository.exists:
+            raise UsageError(f"{repository.public}: holds a repository already")
+        missing = [name for name in roles.key_names(repository.policy) if not keys.knows(name)]
+
+        def run() -> tuple[str, ...]:
+            repository.create()
+            self._note("ceremony init", reason)
+            return (
+                *(f"{name}: in {keys.where(name)}; store it offline, apart from the others" for name in OFFLINE),
+                f"{keys.folder}: the keys of every day; keep a copy, it also remembers what was published",
+                f"{repository.public / 'metadata' / '1.root.json'}: bring it to each site in another way than the tree",
+            )
+
+        will = (
+            f"make {', '.join(missing)}" if missing else "make no key: all are there",
+            "let 2 of 3 root keys say who signs what, and 2 of 3 targets keys delegate to builder, managers and sites",
+            f"publish a repository that releases nothing yet into {repository.public}",
+        )
+        return Ceremony("init", will, run)
+
+    def replace(
+        self, names: Sequence[str], *, managers: Sequence[str] = (), withdraw: bool = True, reason: str
+    ) -> Ceremony:
+        """Let new keys take the place of others, which count no longer from then on.
+
+        Two of three root keys suffice, whichever they are: so a lost one is replaced. A leaked online key: what its
+        thief signs is refused, and a site that had accepted it, with version numbers however high, follows again
+        (TUF specification, 5.3.11). A leaked builder's key: no site installs what only that key signed.
+
+        Args:
+            names: the keys to be replaced.
+            managers: release managers who sign `stable` anew, where too few others of them did.
+            withdraw: with the builder's key, take what rests on it alone out of `candidates` and `canary`.
+            reason: why; the log keeps it.
+
+        Raises:
+            UsageError: no such key, or its successor has to be made where it is.
+            RefusedError: the keys at hand are fewer than a threshold, or the policy is not the published one.
+            IntegrityError: the published tree is not what this key store published last.
+        """
+        state = self._state()
+        if begun := self._begun(state):
+            return self._completed(begun, reason)
+        act = Substitution(self._repository, self.keys, names, managers=managers, withdraw=withdraw)
+        act.require_possible(state)
+        if not self._repository.adopted:
+            raise RefusedError(
+                "the fleet policy is not the published one, or the public half of a key is not in the key store "
+                f"({self.keys.folder}); put that right first: `lading release ceremony adopt`"
+            )
+
+        def run() -> tuple[str, ...]:
+            act.publish()
+            return self._settle(names, f"ceremony replace {', '.join(names)}", reason)
+
+        return Ceremony(f"replace {', '.join(names)}", tuple(act.sentences()), run)
+
+    def renew(self, *, managers: Sequence[str] = (), reason: str = "") -> Ceremony:
+        """Sign root and targets for another term, and every other role whose keys are at hand.
+
+        Args:
+            managers: release managers who sign `stable` for another term as it is.
+            reason: why; the log keeps it.
+
+        Raises:
+            RefusedError: the keys at hand are fewer than a threshold.
+        """
+        repository, state = self._repository, self._state()
+        named = ["root", "targets", *(["candidates", "canary"] if BUILDER in self.keys else [])]
+        for role in ("root", "targets"):
+            require_at_hand(state, self.keys, role)
+        if managers:
+            roles.require_managers(managers, repository.policy, self.keys)
+            named.append("stable")
+
+        def run() -> tuple[str, ...]:
+            with repository.edit(managers=managers) as edit:
+                moment = repository.now()
+                sites = ["sites", *edit.state.bins.get_roles()]
+                due = [role for role in sites if repository.due(role, edit.state.get(role).signed.expires, moment)]
+                for role in (*named, *due):
+                    edit.touch(role)
+            self._note("ceremony renew", reason)
+            stable = () if managers else ("stable: its managers renew it: `lading release promote stable`",)
+            return (*stable, "manifests that have expired: issue them anew, `lading release promote CHANNEL`")
+
+        will = [f"sign role {role} for another {repository.policy.lifetime(role).days} days" for role in named]
+        return Ceremony("renew", (*will, "sign snapshot, timestamp, and of the sites what is due"), run)
+
+    def adopt(self, *, reason: str = "") -> Ceremony:
+        """Make the fleet policy's release managers, threshold and signers the published ones.
+
+        Raises:
+            RefusedError: the targets keys at hand are fewer than the threshold.
+        """
+        require_at_hand(self._state(), self.keys, "targets")
+        policy = self._repository.policy
+
+        def run() -> tuple[str, ...]:
+            self._repository.adopt()
+            self._note("ceremony adopt", reason)
+            return ()
+
+        will = (
+            f"let {policy.stable_threshold} of {', '.join(policy.managers)} approve what enters stable",
+            "publish who may sign bundles, as the fleet policy says",
+        )
+        return Ceremony("adopt", will, run)
+
+    def _state(self) -> State:
+        """What is published. A root that a killed ceremony wrote, and nothing that follows it, is taken back."""
+        try:
+            return self._repository.state()
+        except IntegrityError:
+            newest = max(self.keys.roots(), default=0)
+            found = (self._repository.public / "metadata").glob("*.root.json")
+            unnoted = [path for path in found if int(path.name.split(".")[0]) > newest]
+            if not unnoted:
+                raise
+            for path in unnoted:
+                path.unlink()
+            return self._repository.state()
+
+    def _begun(self, state: State) -> list[str]:
+        """Keys whose successors are the published ones already: a ceremony was broken off after that."""
+        policy = self._repository.policy
+        return [
+            name
+            for name in roles.key_names(policy)
+            if self.keys.knows(name + NEXT)
+            and all(self.keys[name + NEXT].public.keyid in keyids(state, seat) for seat in seats(name, policy))
+        ]
+
+    def _completed(self, names: Sequence[str], reason: str) -> Ceremony:
+        """The rest of a ceremony that was broken off.
+
+        Raises:
+            UsageError: the medium of a new key is not here.
+        """
+        for name in names:
+            if name in (*ROOT_KEYS, *TARGETS_KEYS) and name + NEXT not in self.keys:
+                raise UsageError(f"key {name}{NEXT}: bring the folder or medium that it was made in (--keys)")
+        named = ", ".join(names)
+        will = f"end a ceremony that was broken off: {named} replaced and published, but the old name not yet taken"
+        return Ceremony(
+            f"replace {named}", (will,), lambda: self._settle(names, f"ceremony replace {named}, ended", reason)
+        )
+
+    def _settle(self, names: Sequence[str], action: str, reason: str) -> tuple[str, ...]:
+        """After the publication: write it down, then let the new keys take the names of the old."""
+        self._note(action, reason)
+        return tuple(said for name in names for said in (*self.keys.settle(name), *_after(name)))
+
+    def _note(self, action: str, reason: str) -> None:
+        """Write one line into the release log; the digest is that of the root that now holds."""
+        state = self._repository.state()
+        digest = digest_of(state.root.to_bytes())
+        self._log(self._actor, action, None, state.root.signed.version, digest, reason, self._repository.now())
+
+
+def _after(name: str) -> tuple[str, ...]:
+    """What the replacement of a key leaves to people."""
+    if name in OFFLINE:
+        return (f"{name}: store the new key offline, apart from the others",)
+    if name == BUILDER:
+        return (
+            "sign the bundles anew: `lading build`, then `lading release promote`; until then sites install nothing",
+            "what the old key may have signed for a thief: `lading release revoke DIGEST`",
+        )
+    return ()

@@ -1,0 +1,1 @@
+"""Entry points that speak the protocols of public conformance suites over our own code."""

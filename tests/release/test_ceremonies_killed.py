@@ -1,0 +1,67 @@
+"""A ceremony that is killed before any of its files leaves the state before or the state after, and is ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.release.ceremonies import Fleet, Site
+
+pytestmark = pytest.mark.integration
+
+
+def killed_at(at: int, fleet: Fleet, names: tuple[str, ...], more: dict[str, Any]) -> None:
+    """Hold a ceremony in this process, and die without a word before the n-th file."""
+    real, linked, calls = os.replace, os.link, iter(range(1, 1000))
+
+    def dying(act: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: Any, **kwargs: Any) -> None:
+            if next(calls) == at:
+                os._exit(9)
+            act(*args, **kwargs)
+
+        return call
+
+    os.replace, os.link = dying(real), dying(linked)
+    fleet.replace(*names, **more)
+    os._exit(0)
+
+
+@pytest.mark.parametrize(
+    "names", [("online",), ("root-1", "root-2"), ("targets-1", "targets-2"), ("builder",), ("manager-bob",)], ids=str
+)
+def test_killed_before_any_file_a_ceremony_leaves_one_state_and_is_ended(
+    fleet: Fleet, builder: Any, site: Site, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """After each death the tree is sound for a site; the ceremony is begun again, and an ordinary release follows."""
+    more = {"managers": ["alice", "carol"]} if names == ("manager-bob",) else {}
+    image, runs = tmp_path / "image", site.runs
+    folders = [fleet.public, fleet.store, site.state, *fleet.media]
+    for folder in folders:
+        shutil.copytree(folder, image / folder.name, symlinks=True)
+    for at in range(1, 200):
+        child = os.fork()
+        if child == 0:
+            killed_at(at, fleet, names, more)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == 0:
+            break
+        assert code == 9
+        site.sync()
+        assert site.runs[2] == runs[2]
+        fleet.replace(*names, **more)
+        assert not [path for folder in (fleet.store, *fleet.media) for path in folder.glob("*.next*")]
+        assert fleet.release.repository.adopted
+        fleet.release.refresh()
+        site.sync()
+        assert site.runs[2] == runs[2]
+        for folder in folders:
+            shutil.rmtree(folder)
+            shutil.copytree(image / folder.name, folder, symlinks=True)
+    assert at >= 8
+    assert code == 0
