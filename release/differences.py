@@ -78,7 +78,7 @@ def _artifacts(
         left = WHICH | TOLD if change.kind == "changed" else WHICH
         fields = tuple(_differing(_plain(one, left), _plain(other, left)))
         if change.kind == "changed":
-            moved = f"{_short(_digest(one))} then, {_short(_digest(other))} now"
+            moved = f"digest {_short(_digest(one))} then, {_short(_digest(other))} now"
             yield Difference(section, change.name, "changed", (*change.said, moved, *fields))
         elif fields:
             yield Difference(section, change.name, "changed", ("the very same files", *fields))

@@ -143,7 +143,7 @@ class Interventions:
             try:
                 earlier = self._desk.earlier(channel) if channel != "candidates" else []
                 act = Revocation(digest, reason, earlier)
-                done = self._approvals.enact(channel, act, "revoke", by=[by], reason=f"{digest}: {reason}")
+                done = self._approvals.enact(channel, act, "revoke", by=[by], reason=f"{digest[7:19]}: {reason}")
             except RefusedError as exc:
                 problems.append(str(exc))
                 continue

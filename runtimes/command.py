@@ -227,6 +227,7 @@ def _synced(result: SyncResult) -> dict[str, Any]:
         "profile": active.profile,
         "workflows": {name: entry.bundle for name, entry in active.workflows.items()},
         "skipped": active.skipped,
+        "halted": result.halted,
         "fetched_bytes": result.fetched_bytes,
         "reused_blobs": result.reused_blobs,
         "seconds": round(result.seconds, 3),
@@ -241,7 +242,7 @@ def _synced_text(result: SyncResult) -> str:
         f"{active.site} {said} {active.channel} {active.manifest_version}, profile {active.profile}: "
         f"{result.fetched_bytes / 1e6:.1f} MB fetched, {result.reused_blobs} blobs reused, {result.seconds:.1f} s"
     )
-    return "\n".join([first, *_workflow_lines(active)])
+    return "\n".join([first, *([result.halted] if result.halted else []), *_workflow_lines(active)])
 
 
 def _workflow_lines(active: Active) -> list[str]:

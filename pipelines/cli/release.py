@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet_manifests import RefusedError
+from fleet_manifests import RefusedError, UsageError
 from pipelines.cli import output, tables
 from pipelines.cli.app import JsonOption, ProjectOption, WorkflowsOption, project_of
 
@@ -83,6 +83,8 @@ def approve(
     from pipelines.steps.approvals import waiting
     from pipelines.steps.diffs import diff
 
+    if json and not yes:
+        raise UsageError("--json prints for a script, which cannot be asked; give --yes, and --digest with it")
     with locked(found):
         if (pending := waiting(found, channel)) is None:
             raise RefusedError(f"{channel}: nothing is pending; `lading release promote` proposes a version")
@@ -106,7 +108,7 @@ def reject(channel: StableArgument, manager: PersonOption, reason: ReasonOption,
 
     with locked(found):
         dropped = reject_(found, channel, manager, reason)
-    what = f"version {dropped.version}, proposed by {', '.join(dropped.by)}" if dropped else "a damaged version"
+    what = f"version {dropped.version}, proposed by {', '.join(dropped.by)}," if dropped else "a damaged version"
     typer.echo(f"{channel}: {what} was dropped")
 
 

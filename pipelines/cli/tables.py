@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from fleet_manifests import Verdict
 from pipelines.cli.output import manifest, table
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.steps.standing import Offered, Standing
     from release.log import LogEntry
 
+ACTS = {"promote": "promotion", "rollback": "rollback", "revoke": "revocation", "resume": "end of the halt"}
 WORDS = {"new": "new", "gone": "left out", "changed": "changed"}
 
 
@@ -34,9 +36,10 @@ def waiting(value: Waiting) -> RenderableType:
     """A pending version, and what is to be done."""
     many = "signature" if value.missing == 1 else "signatures"
     reason = f" ({value.reason})" if value.reason else ""
+    by = ", ".join(value.by)
     when, signed = f"{value.proposed:%Y-%m-%d %H:%M} UTC", ", ".join(value.signed) or "nobody"
     lines = [
-        f"{value.channel} version {value.version} waits: {value.action} by {', '.join(value.by)}, {when}{reason}",
+        f"{value.channel} version {value.version} waits: {ACTS[value.action]}, by {by}, {when}{reason}",
         f"signed by {signed}; {value.missing} {many} more needed, of {', '.join(value.waiting) or 'nobody'}",
         f"digest {value.digest}",
     ]
@@ -76,17 +79,21 @@ def stopped(value: Stopped) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"{value.digest} is revoked: sites stop it at their next sync"),
         orders(value.orders),
-        *(Text(f"{one.channel} version {one.version} is published without it") for one in value.published),
+        *(Text(f"{one.channel} version {one.version} is published and names it as revoked") for one in value.published),
     ]
     parts += [waiting(value.pending)] if value.pending else []
-    parts += [Text(f"no manifest without it yet: {problem}") for problem in value.problems]
+    parts += [Text(f"no manifest that says so yet: {problem}") for problem in value.problems]
     return Group(*parts)
 
 
 def candidates(found: Sequence[Offered]) -> RenderableType:
     """`candidates`: one line per build or pack, and why it may not be promoted."""
     rows = [(one.name, one.verdict, _short(one.digest), ", ".join(one.channels) or "-") for one in found]
-    reasons = [Text(f"{one.name}: {reason}") for one in found for reason in one.reasons]
+    reasons = [
+        Text(f"{one.name}: {one.verdict.value} in {points}; `lading release show {one.name}` says why")
+        for one in found
+        if (points := ", ".join(gate.name for gate in one.gates if gate.verdict is not Verdict.PASS))
+    ]
     return Group(table("candidates", ["build or pack", "verdict today", "digest", "channels"], rows), *reasons)
 
 
@@ -102,11 +109,11 @@ def candidate(value: Offered) -> RenderableType:
 def standing(value: Standing) -> RenderableType:
     """`status`: channels, what waits, orders, what expires."""
     rows = [
-        (one.channel, one.version, f"{one.expires:%Y-%m-%d}", ", ".join(one.signed), ", ".join(one.builds) or "-")
+        (one.channel, one.version, f"{one.expires:%Y-%m-%d}", ", ".join(one.signed), len(one.builds), one.packs)
         for one in value.channels
     ]
     parts: list[RenderableType] = [
-        table(f"release {value.release}", ["channel", "version", "until", "signed by", "builds"], rows),
+        table(f"release {value.release}", ["channel", "version", "until", "signed by", "builds", "packs"], rows),
         *(Text(f"{one.channel}: {name} is revoked and runs nowhere") for one in value.channels for name in one.revoked),
         waiting(value.pending) if value.pending else Text("nothing waits for approval"),
         orders(value.orders),

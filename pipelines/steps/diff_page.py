@@ -55,8 +55,13 @@ def counts(changes: tuple[Told, ...]) -> str:
 def _table(section: str, changes: tuple[Told, ...]) -> Table:
     title, about = SECTIONS[section]
     rows = tuple(
-        (Cell(WORDS[one.kind], tone=TONES[one.kind]), Cell(one.name), Cell("; ".join(one.said), prose=True))
+        (Cell(WORDS[one.kind], tone=_tone(one)), Cell(one.name), Cell("\n".join(one.said), prose=True))
         for one in changes
         if one.section == section
     )
     return Table(title, ("", about, "what"), rows)
+
+
+def _tone(one: Told) -> str:
+    """How a change looks; a revocation takes something away."""
+    return "lost" if one.section == "revocation" and one.kind == "new" else TONES[one.kind]

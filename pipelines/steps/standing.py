@@ -28,11 +28,6 @@ class Offered(Wire):
     channels: tuple[str, ...]
     """Those that have this very bundle or pack."""
 
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why it may not be promoted."""
-        return tuple(f"{gate.name}: {gate.reason}" for gate in self.gates if gate.verdict is not Verdict.PASS)
-
 
 class ChannelStanding(Wire):
     """One channel."""
@@ -45,6 +40,8 @@ class ChannelStanding(Wire):
     signed: tuple[str, ...]
     """Who signed its metadata: release managers, or `builder`."""
     builds: tuple[str, ...]
+    packs: int
+    """Number of knowledge packs."""
     revoked: tuple[str, ...] = ()
     """Builds and packs of it that are revoked: they run nowhere."""
 
@@ -126,6 +123,7 @@ def standing(project: Project) -> Standing:
                 expires=manifest.expires,
                 signed=release.approvals.signers(name),
                 builds=tuple(sorted(ref.name for ref in manifest.bundles().values())),
+                packs=len(manifest.knowledge_packs),
                 revoked=tuple(sorted(label for digest, label in artifacts.items() if digest in stopped)),
             )
         )

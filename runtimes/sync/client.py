@@ -69,6 +69,8 @@ class SyncResult:
     rebuilt_blobs: int
     """Blobs that were made of a delta or derived."""
     seconds: float
+    halted: str | None = None
+    """Why nothing new of the channel is installed now."""
 
 
 def sync(
@@ -115,7 +117,8 @@ def sync(
                 raise
             run.note(begun, changed=changed, error=None)
         made = run.shortcuts.rebuilt
-        return SyncResult(changed, active, run.fetched_bytes, run.blobs.reused, made, time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        return SyncResult(changed, active, run.fetched_bytes, run.blobs.reused, made, seconds, run.halted)
 
 
 class _Sync:
@@ -134,6 +137,7 @@ class _Sync:
         self._state, self._enrolment, self._source = state, enrolment, source
         self._now, self._agent, self._progress = now, agent, progress
         self._documents: SignedDocuments | None = None
+        self.halted: str | None = None
         self.blobs = Blobs(state / BLOBS, mirrors=mirrors, pause=agent.pause)
         self._fetch = Fetch(self.blobs, source)
         self.shortcuts = self._fetch.shortcuts
@@ -153,14 +157,15 @@ class _Sync:
         orders = take_orders(self._state, documents)
         running = self._stop(running, orders.stops)
         found = accept(self._state, self._enrolment, documents, now=self._now, running=running, orders=orders)
+        self.halted = found.halted
         running = self._stop(running, revoked(found.manifest.revocations), seen=self._now)
         check_agent(found.manifest, self._agent.version)
         plan = make_plan(found.manifest, found.digest, found.assignment, self._agent.facts())
         plan = self._openable(plan, running)
         if running is not None and plan.is_running(running):
             changed, active = False, running
-        elif found.halted is not None:
-            changed, active = False, _undisturbed(running, found.halted)
+        elif self.halted is not None:
+            changed, active = False, _undisturbed(running, self.halted)
         else:
             changed, active = True, self._install(plan, documents, running)
             documents.forget_unused()

@@ -32,12 +32,15 @@ def pages(built: Any, tmp_path: Path) -> dict[str, Path]:
     packs = [pack for one in said for pack in one["packs"]]
     done = built("lading", "release", "card", "--out", str(tmp_path / "card.html"))
     assert done.code == 0, done.err
+    done = built("lading", "release", "diff", "stable", "--to", "1", "--out", str(tmp_path / "diff.html"))
+    assert done.code == 0, done.err
     return {
         "build": found["exception_triage--edge-this-machine"],
         "foreign build": found["exception_triage--edge-arm64"],
         "retriever": found["sop_assistant--edge-this-machine"],
         "pack": Path(packs[0]["paths"]["knowledge_report"]),
         "card": tmp_path / "card.html",
+        "diff": tmp_path / "diff.html",
     }
 
 
@@ -55,6 +58,7 @@ HEADINGS = {
     "foreign build": ["Gates", "Plots", "Against other models", "Metrics"],
     "retriever": ["Gates", "Plots", "Against other models", "Metrics"],
     "pack": ["Gates", "Plots", "Against other models", "Metrics"],
+    "diff": ["Builds", "Knowledge packs", "Workflows"],
     "card": ["Verdicts", "What would change", "Order-exception triage", "Knowledge packs"],
 }
 

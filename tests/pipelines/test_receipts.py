@@ -189,7 +189,7 @@ class Plant:
         for split in ("train", "validation", "test"):
             _lines(out / f"{split}.jsonl", self._rows(n, split))
         _lines(out / "oos_test.jsonl", [{"id": f"o{i}", "text": f"weather {i}"} for i in range(20)])
-        _json(out / "data_card.json", {"rows": n})
+        _json(out / "data_card.json", {"rows": n, "licences": []})
 
     def _bundle(self, project: Project, corpus: Path, revision: str, out: Path) -> None:
         from pipelines.steps.configs import author_of, resolved_profile

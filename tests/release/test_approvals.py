@@ -338,3 +338,25 @@ def test_a_full_disk_while_publishing_keeps_the_version_pending(
     assert files_of(public) == before
     assert release.approvals.approve("stable", "bob") is None
     assert release.manifest("stable") is not None
+
+
+def test_a_document_of_another_version_is_not_adopted(release: Release, proposed: Pending) -> None:
+    raw, files = proposed.document.to_bytes(), {STABLE: proposed.raw}
+    with pytest.raises(RefusedError, match="stable was signed by 1/2 keys"), release.repository.edit() as edit:
+        edit.adopt("stable", raw, files)
+    proposed.document.sign(release.keys["manager-bob"].signer, append=True)
+    raw = proposed.document.to_bytes()
+    with pytest.raises(RefusedError, match="propose it anew"), release.repository.edit() as edit:
+        edit.adopt("stable", raw, {STABLE: b"{}"})
+    with release.repository.edit() as edit:
+        edit.adopt("stable", raw, files)
+    with pytest.raises(RefusedError, match="version 2 is signed, 3 is the next"), release.repository.edit() as edit:
+        edit.adopt("stable", raw, files)
+    assert release.manifest("stable") == proposed.manifest
+
+
+def test_an_expired_document_is_not_adopted(release: Release, proposed: Pending, clock: Any) -> None:
+    proposed.document.sign(release.keys["manager-bob"].signer, append=True)
+    clock.forward(days=91)
+    with pytest.raises(RefusedError, match="role stable: expired on"), release.repository.edit() as edit:
+        edit.adopt("stable", proposed.document.to_bytes(), {STABLE: proposed.raw})
