@@ -55,7 +55,7 @@ from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, ad
 from release.publish import Release
 from release.published import Published, unpack
 from release.signing import sign_bundle
-from release.status import ReleaseStatus, RoleStatus
+from release.status import ExpiryLine, ReleaseStatus, RoleStatus, expiries
 
 __all__ = [
     "Candidate",
@@ -64,6 +64,7 @@ __all__ = [
     "CheckedPack",
     "Difference",
     "Expiry",
+    "ExpiryLine",
     "Keys",
     "LogEntry",
     "PackCandidate",
@@ -86,6 +87,7 @@ __all__ = [
     "check_candidate",
     "check_pack",
     "differences",
+    "expiries",
     "open_bundle",
     "open_pack_folder",
     "sign_bundle",

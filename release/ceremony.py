@@ -1,6 +1,6 @@
 """Key ceremonies: the first root, keys that take the place of others, renewal after neglect.
 
-    >>> ceremonies = Ceremonies(repository, media=[Path("/media/one"), Path("/media/two")], log=log.append)
+    >>> ceremonies = Ceremonies(repository, media=[Path("/media/one"), Path("/media/two")], log=log)
     >>> ceremony = ceremonies.replace(["online"], reason="the server was broken into")
     >>> print(ceremony.will)
     >>> print(ceremony.run())
@@ -13,19 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from fleet_manifests import IntegrityError, RefusedError, UsageError, digest_of
-from release import roles
+from release import orders, roles
 from release.keyring import OFFLINE, Keyring
 from release.keys import BUILDER, NEXT, ROOT_KEYS, TARGETS_KEYS
+from release.log import ReleaseLog
 from release.repository import Repository
 from release.state import State
-from release.substitution import Substitution, keyids, require_at_hand, seats
-
-Log = Callable[[str, str, str | None, int | None, str | None, str, datetime], object]
-"""Actor, action, channel, version, digest, reason, moment: `ReleaseLog.append`."""
+from release.substitution import Substitution, holder, require_at_hand, seats
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Ceremony:
 class Ceremonies:
     """The ceremonies of one repository."""
 
-    def __init__(self, repository: Repository, *, media: Sequence[Path] = (), log: Log, actor: str = "") -> None:
+    def __init__(self, repository: Repository, *, media: Sequence[Path] = (), log: ReleaseLog, actor: str = "") -> None:
         """Lay the keys side by side.
 
         Args:
@@ -62,10 +59,12 @@ class Ceremonies:
     def init(self, *, reason: str = "") -> Ceremony:
         """The first root of trust: every key, and a repository that releases nothing yet.
 
-        Where the key store knows an older repository whose tree was lost, its root is kept and sites follow.
+        Where the key store knows an older repository whose tree was lost, its root is kept and sites follow, and the
+        orders that stand by the release log are given again.
 
         Raises:
             UsageError: there is a repository already.
+            IntegrityError: the release log is not as it was written.
         """
         repository, keys = self._repository, self.keys
         if repository.exists:
@@ -73,7 +72,10 @@ class Ceremonies:
         missing = [name for name in roles.key_names(repository.policy) if not keys.knows(name)]
 
         def run() -> tuple[str, ...]:
+            standing = orders.replayed(self._log.entries())
             repository.create()
+            with repository.edit() as edit:
+                orders.give(edit, standing)
             self._note("ceremony init", reason)
             return (
                 *(f"{name}: in {keys.where(name)}; store it offline, apart from the others" for name in OFFLINE),
@@ -198,7 +200,7 @@ class Ceremonies:
             name
             for name in roles.key_names(policy)
             if self.keys.knows(name + NEXT)
-            and all(self.keys[name + NEXT].public.keyid in keyids(state, seat) for seat in seats(name, policy))
+            and all(self.keys[name + NEXT].public.keyid == holder(state, seat) for seat in seats(name, policy))
         ]
 
     def _completed(self, names: Sequence[str], reason: str) -> Ceremony:
@@ -225,7 +227,7 @@ class Ceremonies:
         """Write one line into the release log; the digest is that of the root that now holds."""
         state = self._repository.state()
         digest = digest_of(state.root.to_bytes())
-        self._log(self._actor, action, None, state.root.signed.version, digest, reason, self._repository.now())
+        self._log.append(self._actor, action, None, state.root.signed.version, digest, reason, self._repository.now())
 
 
 def _after(name: str) -> tuple[str, ...]:

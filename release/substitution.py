@@ -61,6 +61,12 @@ def keyids(state: State, seat: Seat) -> list[str]:
     return found[seat.role].keyids
 
 
+def holder(state: State, seat: Seat) -> str | None:
+    """The key in a seat, as it is published; None: a policy that is not the published one has more seats."""
+    found = keyids(state, seat)
+    return found[seat.place] if seat.place < len(found) else None
+
+
 class Substitution:
     """Successors in the place of some keys."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fleet_manifests import Orders
     from pipelines.steps.approvals import Done, Stopped, Waiting
     from pipelines.steps.diffs import Diff, Told
+    from pipelines.steps.keys import KnownKey
     from pipelines.steps.standing import Offered, Standing
     from release.log import LogEntry
 
@@ -118,7 +119,7 @@ def standing(value: Standing) -> RenderableType:
         waiting(value.pending) if value.pending else Text("nothing waits for approval"),
         orders(value.orders),
     ]
-    parts += [Text(f"to be renewed: {role}") for role in value.due]
+    parts += [Text(line) for line in value.due]
     return Group(*parts)
 
 
@@ -137,6 +138,12 @@ def log(found: Sequence[LogEntry]) -> RenderableType:
         for one in found
     ]
     return table("release log", ["", "when (UTC)", "who", "did", "what", "digest", "why"], rows)
+
+
+def keys(found: Sequence[KnownKey]) -> RenderableType:
+    """`keys list`: one line per key."""
+    rows = [(one.name, (one.keyid or "-")[:16], "yes" if one.here else "no", one.medium) for one in found]
+    return table("keys", ["key", "id", "signs from here", "where it is"], rows)
 
 
 def verified(count: int) -> RenderableType:

@@ -7,7 +7,7 @@ import warnings
 
 import dagster as dg
 
-from pipelines.defs import corpora, edge_builds, evidence, knowledge, models, release
+from pipelines.defs import corpora, edge_builds, evidence, expiry, knowledge, models, release
 from pipelines.project.load import Project
 
 # Checks per partition are a preview in Dagster 1.13; the version is pinned, and a change would fail our tests.
@@ -25,5 +25,6 @@ def build_defs(project: Project) -> dg.Definitions:
     return dg.Definitions(
         assets=[asset for assets, _ in parts for asset in assets],
         asset_checks=[check for _, checks in parts for check in checks],
+        sensors=[expiry.build(project)],
         executor=dg.in_process_executor,
     )

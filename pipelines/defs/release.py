@@ -1,18 +1,20 @@
 """Group `release`: signed bundles, and the manifest of each channel."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from fleet_manifests import FleetManifest, OciManifest, parse
 from fleet_manifests.bundle import bundle_name
-from pipelines.defs import show
+from pipelines.defs import expiry, show
 from pipelines.defs.partitions import CHANNELS, build_of, builds
 from pipelines.project.load import Project
 from pipelines.steps import approvals, cards
 from pipelines.steps import builds as build_steps
 from pipelines.steps import release as steps
 from pipelines.steps.configs import author_of
+from pipelines.steps.standing import standing
 
 
 class Approval(dg.Config):
@@ -63,9 +65,11 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         if context.partition_key == "candidates":
             offered = steps.offer(project)
             said = (*offered.refused, *offered.unmeasurable)
-            return _outcome(offered.manifest, said, cards.release_card(project))
+            return _outcome(offered.manifest, said, cards.release_card(project), **_stands(project))
         done = approvals.promote(project, context.partition_key, managers=config.managers)
-        return _outcome(done.published, ()) if done.published is not None else _waits(done)
+        if done.published is None:
+            return _waits(done, **_stands(project))
+        return _outcome(done.published, (), **_stands(project))
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)
     def pullable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -77,10 +81,32 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
             metadata={"pulls": show.table(["kind", "pulled", ""], [(one.kind, one.pulled, one.said) for one in found])},
         )
 
-    return [bundle, fleet_manifest], [signature, pullable]
+    @dg.asset_check(asset=fleet_manifest, name=expiry.CHECK)
+    def lasting(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        """No role and no manifest expires soon. The sensor `expiring_roles` asks the same by itself."""
+        found = expiry.expiring(project)
+        return dg.AssetCheckResult(
+            passed=all(line.state == "holds" for line in found),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"expiry": expiry.table(found)},
+        )
+
+    return [bundle, fleet_manifest], [signature, pullable, lasting]
 
 
-def _waits(done: approvals.Done) -> dg.MaterializeResult[None]:
+def _stands(project: Project) -> dict[str, dg.MetadataValue[Any]]:
+    """Every channel with its version and who approved it, and what expires when."""
+    rows = [
+        (one.channel, one.version, ", ".join(one.signed), f"{one.issued:%Y-%m-%d}", f"{one.expires:%Y-%m-%d}")
+        for one in standing(project).channels
+    ]
+    return {
+        "channels": show.table(["channel", "version", "approved by", "issued", "until"], rows),
+        "expiry": expiry.table(expiry.expiring(project)),
+    }
+
+
+def _waits(done: approvals.Done, **stands: dg.MetadataValue[Any]) -> dg.MaterializeResult[None]:
     """A version that other release managers have to approve: nothing is published yet."""
     assert done.pending is not None  # not published
     return dg.MaterializeResult(
@@ -94,11 +120,14 @@ def _waits(done: approvals.Done) -> dg.MaterializeResult[None]:
                 ["", "", "what", "how"],
                 [(one.section, one.kind, one.name, "; ".join(one.said)) for one in done.changes],
             ),
+            **stands,
         }
     )
 
 
-def _outcome(manifest: FleetManifest, refused: tuple[str, ...], card: Path | None = None) -> dg.MaterializeResult[None]:
+def _outcome(
+    manifest: FleetManifest, refused: tuple[str, ...], card: Path | None = None, **stands: dg.MetadataValue[Any]
+) -> dg.MaterializeResult[None]:
     rows = [
         (name, one.placement.where.value, profile, entry.verdict.value, entry.defer_threshold, entry.bundle.digest[:19])
         for name, one in manifest.workflows.items()
@@ -124,6 +153,7 @@ def _outcome(manifest: FleetManifest, refused: tuple[str, ...], card: Path | Non
                 ],
             ),
             "refused": show.table(["why not"], [(reason,) for reason in refused]),
+            **stands,
         },
         data_version=dg.DataVersion(f"{manifest.channel}-{manifest.version}"),
     )

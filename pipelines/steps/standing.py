@@ -54,7 +54,7 @@ class Standing(Wire):
     pending: Waiting | None = None
     orders: Orders = Orders()
     due: tuple[str, ...] = ()
-    """Roles of which less than half of the lifetime is left, with their date."""
+    """Roles and manifests that expire soon or have expired, each with its date and the command that renews it."""
 
 
 def offered(project: Project) -> list[Offered]:
@@ -105,6 +105,8 @@ def standing(project: Project) -> Standing:
         RefusedError: nothing is released yet.
         IntegrityError: the published tree or a pending version is not what was signed.
     """
+    from release import expiries
+
     release = _release(project)
     status = release.status()
     current = release.desk.current()
@@ -132,7 +134,7 @@ def standing(project: Project) -> Standing:
         channels=tuple(channels),
         pending=waiting(project),
         orders=status.orders,
-        due=tuple(f"{one.role} until {one.expires:%Y-%m-%d}" for one in status.roles if one.due),
+        due=tuple(line.said for line in expiries(status, release.now()) if line.state != "holds"),
     )
 
 

@@ -2,7 +2,8 @@
 
 An order only takes away. It is obeyed before anything else is asked for, so that it holds where the manifest has
 expired, the assignment is gone or the line is slow; and what was revoked once stays revoked here, whatever a later
-document says.
+document says. Only what was said under keys that were replaced since is forgotten: a thief of the online key may have
+said it, and the new key repeats what stands (`runtimes.sync.authority`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fleet_manifests.errors import RefusedError
 from fleet_manifests.manifest import FleetManifest, Revocation
 from fleet_manifests.orders import ORDERS_TARGET, Halt, Orders
 from fleet_manifests.wire import dump, parse
+from runtimes.sync.authority import Authority
 from runtimes.sync.files import write_file
 
 if TYPE_CHECKING:
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
 
 ORDERS_FILE = "orders.json"
 """In the state folder: the orders as they were last seen."""
+
+
+class KeptOrders(Orders):
+    """The orders as a site keeps them."""
+
+    by: Authority | None = None
+    """Under whose keys they were given; None: kept before sites noted that."""
 
 
 def take_orders(state: Path, documents: SignedDocuments) -> Orders:
@@ -41,15 +50,16 @@ def take_orders(state: Path, documents: SignedDocuments) -> Orders:
         found = Orders()
     else:
         found = parse(Orders, raw, where=ORDERS_TARGET)
-    known = load_orders(state)
-    fresh = tuple(one for one in known.revoked if one.bundle not in found.stops)
-    orders = found.model_copy(update={"revoked": (*found.revoked, *fresh)})
+    known, by = load_orders(state), documents.authority("sites")
+    rekeyed = known.by is not None and by.replaces(known.by)
+    fresh = () if rekeyed else tuple(one for one in known.revoked if one.bundle not in found.stops)
+    orders = KeptOrders(halted=found.halted, revoked=(*found.revoked, *fresh), by=by)
     if orders != known:
         write_file(state / ORDERS_FILE, dump(orders))
     return orders
 
 
-def load_orders(state: Path) -> Orders:
+def load_orders(state: Path) -> KeptOrders:
     """The orders as they were last seen.
 
     Raises:
@@ -57,8 +67,8 @@ def load_orders(state: Path) -> Orders:
     """
     path = state / ORDERS_FILE
     if not path.is_file():
-        return Orders()
-    return parse(Orders, path.read_bytes(), where=f"{path} (remove it, and sync again)")
+        return KeptOrders()
+    return parse(KeptOrders, path.read_bytes(), where=f"{path} (remove it, and sync again)")
 
 
 def with_orders(manifest: FleetManifest, orders: Orders) -> FleetManifest:

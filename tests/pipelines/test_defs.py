@@ -34,6 +34,7 @@ GRAPH = {
 CHECKS = {
     ("corpus", "leakage"), ("onnx_model", "parity"), ("bundle", "signature"), ("accuracy_report", "accuracy_gate"),
     ("latency_report", "latency_gate"), ("emulated_accuracy_report", "emulated_accuracy_gate"), ("fleet_manifest", "pullable"),
+    ("fleet_manifest", "lasting"),
 }  # fmt: skip
 
 

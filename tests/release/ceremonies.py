@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Metadata, MetaFile, TargetFile
 
-from fleet_manifests import HostFacts, digest_of, dump
+from fleet_manifests import HostFacts, Orders, digest_of, dump
+from fleet_manifests.orders import ORDERS_TARGET
 from release import Keys, Policy, Release
 from release.ceremony import Ceremonies, Ceremony
 from release.roles import CHANNELS
@@ -28,7 +29,6 @@ class Fleet:
     folder: Path
     policy: Policy
     clock: Callable[[], Any]
-    logged: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
     def public(self) -> Path:
@@ -53,7 +53,7 @@ class Fleet:
 
     def ceremonies(self, media: Sequence[Path] | None = None) -> Ceremonies:
         found = self.media if media is None else media
-        return Ceremonies(self.release.repository, media=found, log=lambda *said: self.logged.append(said), actor="me")
+        return Ceremonies(self.release.repository, media=found, log=self.release.desk.log, actor="me")
 
     def hold(self, ceremony: Ceremony) -> tuple[str, ...]:
         assert ceremony.will
@@ -151,6 +151,12 @@ class Thief:
         document = self.document(role)
         self.target(document, name, dump(assignment))
         self.announce((role, self.sign(role, document, version, self.keys["online"]), version), version=version)
+
+    def order(self, orders: Orders, *, version: int = HUGE) -> None:
+        """Other standing orders, with the online key."""
+        document = self.document("sites")
+        self.target(document, ORDERS_TARGET, dump(orders))
+        self.announce(("sites", self.sign("sites", document, version, self.keys["online"]), version), version=version)
 
     def publish(self, channel: str, raw: bytes, *signers: Signer, version: int = HUGE) -> None:
         """A manifest of a channel, with whatever keys; announced with the online key."""
