@@ -44,8 +44,8 @@ WEIGHTS = (0.5, 1.0, 2.0, 4.0)
 LONGEST = 2
 """Word pieces of a feature."""
 MOST = 5_000
-"""Features at most, by the number of training rows that have them. Validation told 5,000, 10,000 and 20,000 not apart on
-contract clauses, order notes, documents and 150 intents; single pieces alone gain less on order notes."""
+"""Features at most, by the number of training rows that have them. On contract clauses, order notes, documents and 150
+intents validation did not tell 5,000, 10,000 and 20,000 apart."""
 NOTHING = -1
 """Fills the rows of features that are shorter than the longest."""
 

@@ -1,7 +1,8 @@
 """Which candidate of a workflow ships: each is exported, answers the validation rows, and the best is chosen.
 
 The candidates of a classifier are the tuned model (the frozen base with a light head where no epoch beat that; either
-with a lexical head where that pays) and the classical model. A retriever has one: the tuned model, which is the frozen base where tuning does not win.
+with a lexical head where that pays) and the classical model. A retriever has one: the tuned model, which is the frozen
+base where tuning does not win.
 """
 
 from __future__ import annotations

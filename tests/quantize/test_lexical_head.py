@@ -169,7 +169,9 @@ def test_the_numbers_lie_with_the_head_and_a_site_derives_the_same_weights(parte
     assert head.weight.tobytes() in content("both", "head.bin")
     spots = [
         [(one.name, {entry.key: entry.value for entry in one.external_data}) for one in graph.initializer]
-        for graph in (onnx.load(str(parted / name / "model.onnx"), load_external_data=False).graph for name in ("plain", "both"))
+        for graph in (
+            onnx.load(str(parted / name / "model.onnx"), load_external_data=False).graph for name in ("plain", "both")
+        )
     ]
     tuned = [[(name, at) for name, at in some if at.get("location") == "tuned.bin"] for some in spots]
     assert tuned[0] == tuned[1] != []
