@@ -37,8 +37,7 @@ KINDS = ("accuracy", "latency")
 KNOWLEDGE = "knowledge"
 
 
-from fleet_manifests.authors import Trust
-def check_candidate(candidate: Candidate, public_key: bytes, rules: Rules | None = None) -> Checked:
+def check_candidate(candidate: Candidate, public_key: bytes | Trust, rules: Rules | None = None) -> Checked:
     """Verify a candidate from its bytes.
 
     Args:
