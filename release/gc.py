@@ -3,9 +3,9 @@
     >>> collect(repository, Keep(digests=reported), dry_run=True).bytes
     73400320
 
-What stays: what the current release names; every manifest that has not expired, with all that it names; what a pending
-release or a site's last report names; the metadata of the last snapshots, for readers in between; every root for ever,
-so that a site that was away for long follows the chain.
+What stays: what the current release names; every manifest that has not expired, and the last two of each channel, with
+all that they name; what a pending release or a site's last report names; the metadata of the last snapshots, for
+readers in between; every root for ever, so that a site that was away for long follows the chain.
 
 The index is written first and files go last, so that a run that was killed leaves garbage and never a gap.
 """
@@ -16,6 +16,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ from release.tree import Tree, locked, storage
 
 SNAPSHOTS = 16
 """Newest snapshots whose metadata stays: a site that began to read one may end with it."""
+MANIFESTS = 2
+"""Newest manifests of each channel that stay, expired or not: a channel can be rolled back to the one before."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -56,6 +59,7 @@ class Keep:
     versions: frozenset[tuple[str, int]] = frozenset()
     """Channel and version of manifests."""
     snapshots: int = SNAPSHOTS
+    manifests: int = MANIFESTS
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,20 @@ def named_in(folders: Iterable[Path]) -> Keep:
     return Keep(frozenset(digests), frozenset(versions))
 
 
+@dataclass(frozen=True)
+class _Manifest:
+    """A manifest in the tree."""
+
+    path: Path
+    raw: bytes
+    manifest: FleetManifest
+
+    @property
+    def digest(self) -> str:
+        """The digest of its bytes."""
+        return digest_of(self.raw)
+
+
 @dataclass
 class _Needed:
     """The files of a tree that stay."""
@@ -153,18 +171,14 @@ class _Needed:
 
     def manifests(self, repository: Repository) -> None:
         """The manifests that stay, and all that they name."""
-        current = {raw for channel in roles.CHANNELS if (raw := self.state.target(f"{channel}/manifest.json"))}
-        for path, raw in self._published():
-            try:
-                manifest = parse(FleetManifest, raw, where=str(path))
-            except IntegrityError:
-                if raw in current:
-                    raise
-                continue
-            standing = (manifest.channel, manifest.version) in self.keep.versions or digest_of(raw) in self.keep.digests
-            if raw in current or standing or manifest.expires > repository.now():
-                self.paths.add(path)
-                self._manifest(manifest, strict=raw in current)
+        for channel in roles.CHANNELS:
+            current = self.state.target(f"{channel}/manifest.json")
+            found = sorted(self._published(channel), key=lambda one: one.manifest.version, reverse=True)
+            for place, one in enumerate(found):
+                asked = (channel, one.manifest.version) in self.keep.versions or one.digest in self.keep.digests
+                recent = place < self.keep.manifests or one.manifest.expires > repository.now()
+                if recent or asked or one.raw == current:
+                    self._manifest(one, strict=one.raw == current)
         for digest in self.keep.digests:
             self._artifact(digest)
 
@@ -196,30 +210,26 @@ class _Needed:
         folder = self.state.public / "targets"
         self.paths |= {folder / info.get_prefixed_paths()[0] for info in signed.targets.values()}
 
-    def _published(self) -> Iterator[tuple[Path, bytes]]:
-        """Every manifest that was ever published and is still there, as its name says."""
-        for channel in roles.CHANNELS:
-            for path in sorted((self.state.public / "targets" / channel).glob("*.manifest.json")):
-                with storage(path):
-                    raw = path.read_bytes()
-                if digest_of(raw) == f"sha256:{path.name.partition('.')[0]}":
-                    yield path, raw
+    def _published(self, channel: str) -> Iterator[_Manifest]:
+        """Every manifest of a channel that was ever published and is still there, as its name says."""
+        for path in (self.state.public / "targets" / channel).glob("*.manifest.json"):
+            with storage(path):
+                raw = path.read_bytes()
+            if digest_of(raw) == f"sha256:{path.name.partition('.')[0]}":
+                with suppress(IntegrityError):
+                    yield _Manifest(path, raw, parse(FleetManifest, raw, where=str(path)))
 
-    def _manifest(self, manifest: FleetManifest, *, strict: bool) -> None:
-        """All that a manifest names; `strict`: of the current release, which has to be whole."""
-        builds = [build for entry in manifest.workflows.values() for build in entry.builds.values()]
-        packs = [*manifest.knowledge_packs, *manifest.context_packs]
-        artifacts = [ref for build in builds for ref in (build.bundle, build.reference) if ref is not None]
-        for blob in (*(ref.manifest for ref in artifacts), *(pack.blob for pack in packs)):
-            if strict:
+    def _manifest(self, one: _Manifest, *, strict: bool) -> None:
+        """A manifest, and whatever it names by digest; `strict`: it is the current one, and has to be whole."""
+        self.paths.add(one.path)
+        if strict:
+            packs = (*one.manifest.knowledge_packs, *one.manifest.context_packs)
+            for blob in (*(ref.manifest for ref in one.manifest.bundles().values()), *(pack.blob for pack in packs)):
                 read_blob(self.state.public, blob)
-            self._artifact(blob.digest)
-        loose: list[Descriptor | None] = [ref.signature for ref in artifacts]
-        loose += [blob for build in builds for blob in (*build.evidence, *build.attestations, build.cases)]
-        loose += [blob for pack in packs for blob in (*pack.evidence, pack.signature)]
-        self._blobs(blob.digest for blob in loose if blob is not None)
-        if manifest.updates is not None:
-            self._updates(manifest.updates, strict=strict)
+        for digest in set(_DIGEST.findall(one.raw.decode())):
+            self._artifact(digest)
+        if one.manifest.updates is not None:
+            self._updates(one.manifest.updates, strict=strict)
 
     def _updates(self, listed: Descriptor, *, strict: bool) -> None:
         """A list of updates: what a site may take, and for the current release what the next deltas refer to."""

@@ -12,12 +12,14 @@ from pipelines.cli import output
 from pipelines.cli.app import JsonOption, ProjectOption, project_of
 from pipelines.cli.app import app as app
 from pipelines.cli.ceremony import ceremony_app, keys_app
+from pipelines.cli.gc import gc
 from pipelines.cli.standing import app as release
 
 device = typer.Typer(help="Devices whose receipts count.", no_args_is_help=True, rich_markup_mode=None)
 receipts = typer.Typer(help="What devices have measured.", no_args_is_help=True, rich_markup_mode=None)
 release.add_typer(ceremony_app, name="ceremony")
 release.add_typer(keys_app, name="keys")
+release.command()(gc)
 app.add_typer(device, name="device")
 app.add_typer(release, name="release")
 app.add_typer(receipts, name="receipts")

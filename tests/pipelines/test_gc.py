@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from fleet_manifests import UsageError, digest_of
-from pipelines.cli.gc import PENDING, gc
+from pipelines.cli.fleet import app
 from pipelines.project.load import load_project
 from pipelines.steps.release import release_of
+from release.pending import FOLDER
 
 pytestmark = pytest.mark.unit
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(gc)
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def published(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
         blobs[name] = path
-    reports, pending = tmp_path / "reports", root / PENDING
+    reports, pending = tmp_path / "reports", root / FOLDER
     for folder, name in ((reports, "reported"), (pending, "pending")):
         folder.mkdir(parents=True)
         (folder / "one.json").write_text(json.dumps({"bundle": digest_of(name.encode())}))
@@ -44,7 +42,7 @@ def published(
 
 
 def run(*words: Any) -> str:
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["release", "gc", *map(str, words)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -56,10 +54,12 @@ def test_a_dry_run_then_a_real_one(published: tuple[Path, dict[str, Path]], tmp_
     assert said["removed"] == [f"blobs/sha256/{blobs['forgotten'].name}"]
     assert (said["bytes"], said["dry_run"]) == (9, True)
     assert all(path.exists() for path in blobs.values())
-    assert run(*options).startswith("1 files of 0.0 MB removed, ")
+    assert run(*options, "--as", "alice").startswith("1 files of 0.0 MB removed, ")
     assert {name: path.exists() for name, path in blobs.items()} == {
         "reported": True, "pending": True, "forgotten": False,
     }  # fmt: skip
+    (entry,) = [one for one in release_of(load_project(root)).desk.log.entries() if one.action == "collect"]
+    assert (entry.actor, entry.reason) == ("alice", "1 files of 9 bytes that nobody needs")
 
 
 def test_a_folder_of_reports_that_is_not_there(published: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:

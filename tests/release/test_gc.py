@@ -22,6 +22,12 @@ CANARY = "canary/manifest.json"
 
 
 @pytest.fixture
+def policy() -> Policy:
+    """Builds of years, by evidence that was taken when the tests began."""
+    return Policy(managers=("alice", "bob", "carol"), evidence_days=3650)
+
+
+@pytest.fixture
 def aged(release: Release, builder: Any, clock: Any) -> list[FleetManifest]:
     """Eleven releases, of which the last three have not expired."""
     made = []
@@ -105,6 +111,18 @@ def test_a_site_that_is_ten_versions_behind_still_updates(
     assert read == newest
     assert read.version == first.version + 10
     require_whole(public, read, tmp_path / "out")
+
+
+def test_a_channel_can_be_rolled_back_to_the_version_before(
+    release: Release, aged: list[FleetManifest], public: Path, clock: Any, tmp_path: Path
+) -> None:
+    """Also where both have expired."""
+    clock.forward(days=50)
+    release.refresh("canary", "candidates")
+    collect(release.repository, dry_run=False)
+    require_whole(public, aged[-1], tmp_path / "last")
+    require_whole(public, aged[-2], tmp_path / "before")
+    assert gone(public, aged[-3])
 
 
 def test_what_a_site_reports_stays(release: Release, aged: list[FleetManifest], public: Path, tmp_path: Path) -> None:
