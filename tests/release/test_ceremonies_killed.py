@@ -41,7 +41,7 @@ def test_killed_before_any_file_a_ceremony_leaves_one_state_and_is_ended(
     """After each death the tree is sound for a site; the ceremony is begun again, and an ordinary release follows."""
     more = {"managers": ["alice", "carol"]} if names == ("manager-bob",) else {}
     image, runs = tmp_path / "image", site.runs
-    folders = [fleet.public, fleet.store, site.state, *fleet.media]
+    folders = [fleet.public.parent, fleet.store, site.state, *fleet.media]
     for folder in folders:
         shutil.copytree(folder, image / folder.name, symlinks=True)
     for at in range(1, 200):
