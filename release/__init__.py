@@ -50,6 +50,7 @@ static files that any TUF client can verify from `metadata/1.root.json`.
 from release.attest import attest, verify_evidence
 from release.attestations import attest_bundle, verify_attestation
 from release.bundles import assemble, open_bundle
+from release.candidates import Candidate, Checked, CheckedPack, PackCandidate
 from release.changes import Change, Standing, changes, standing
 from release.differences import Difference, differences
 from release.interventions import Revoked
@@ -58,7 +59,7 @@ from release.log import LogEntry, ReleaseLog
 from release.packs import assemble_pack, open_pack_folder
 from release.pending import Pending, Signatures
 from release.policy import Expiry, Policy
-from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
+from release.promotion import admit, check_candidate, check_pack
 from release.provenance import Origin
 from release.publish import Release
 from release.published import Published, unpack
