@@ -180,7 +180,7 @@ class Ceremonies:
         return Ceremony("adopt", will, run)
 
     def _state(self) -> State:
-        """What is published, down to `targets`; a root that a killed ceremony wrote and nothing follows is taken back."""
+        """What is published, down to `targets`. A root that a killed ceremony wrote, and no more, is taken back."""
         try:
             return self._checked()
         except IntegrityError:
