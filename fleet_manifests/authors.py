@@ -17,6 +17,12 @@ from fleet_manifests.wire import Name, Wire
 Act = Literal["bundle", "evidence", "provenance", "model-card"]
 """What can be signed: a bundle or knowledge pack, and the attestations about it."""
 ACTS: tuple[Act, ...] = ("bundle", "evidence", "provenance", "model-card")
+_NAMED: dict[Act, str] = {
+    "bundle": "a bundle",
+    "evidence": "evidence",
+    "provenance": "provenance",
+    "model-card": "a model card",
+}
 EVERY = "*"
 """Every workflow, where an author says so."""
 
@@ -133,5 +139,5 @@ class Trust:
                 if author.identity is not None and author.issuer is not None
             ),
             trusted_root=self.trusted_root,
-            what=f"a {act} of workflow {workflow}",
+            what=f"{_NAMED[act]} of workflow {workflow}",
         )

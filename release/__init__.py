@@ -11,6 +11,12 @@ A build becomes a candidate: its files are laid out, signed by the builder, and 
     >>> (out / "accuracy.dsse.json").write_bytes(attest(report, keys["builder"]))
     >>> candidate = Candidate("exception_triage", profile, out, (out / "accuracy.dsse.json", ...))
 
+Where it comes from, and its model card, are attested beside it; keys may be anywhere (`release.signers`), and a
+builder in a CI needs none (`release.signers_keyless`).
+
+    >>> author = Author(keys["builder"], trust_of(keys, policy))
+    >>> attest_bundle(config, manifest.digest, Origin(builder, version, corpus), author)
+
 A knowledge pack is laid out, signed and measured the same way, apart from the bundle that searches it.
 
     >>> assemble_pack(files, config, out)
@@ -42,7 +48,9 @@ static files that any TUF client can verify from `metadata/1.root.json`.
 """
 
 from release.attest import attest, verify_evidence
+from release.attestations import attest_bundle, verify_attestation
 from release.bundles import assemble, open_bundle
+from release.candidates import Candidate, Checked, CheckedPack, PackCandidate
 from release.changes import Change, Standing, changes, standing
 from release.differences import Difference, differences
 from release.interventions import Revoked
@@ -51,13 +59,16 @@ from release.log import LogEntry, ReleaseLog
 from release.packs import assemble_pack, open_pack_folder
 from release.pending import Pending, Signatures
 from release.policy import Expiry, Policy
-from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
+from release.promotion import admit, check_candidate, check_pack
+from release.provenance import Origin
 from release.publish import Release
 from release.published import Published, unpack
-from release.signing import sign_bundle
+from release.signers_trust import trust_of
+from release.signing import Author, sign_bundle
 from release.status import ExpiryLine, ReleaseStatus, RoleStatus, expiries
 
 __all__ = [
+    "Author",
     "Candidate",
     "Change",
     "Checked",
@@ -67,6 +78,7 @@ __all__ = [
     "ExpiryLine",
     "Keys",
     "LogEntry",
+    "Origin",
     "PackCandidate",
     "Pending",
     "Policy",
@@ -83,6 +95,7 @@ __all__ = [
     "assemble",
     "assemble_pack",
     "attest",
+    "attest_bundle",
     "changes",
     "check_candidate",
     "check_pack",
@@ -92,6 +105,8 @@ __all__ = [
     "open_pack_folder",
     "sign_bundle",
     "standing",
+    "trust_of",
     "unpack",
+    "verify_attestation",
     "verify_evidence",
 ]

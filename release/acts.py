@@ -15,11 +15,12 @@ from pathlib import Path
 from fleet_manifests import FleetManifest, Gate, Orders, RefusedError, Verdict, WorkflowEntry
 from fleet_manifests.authors import Trust
 from release import layout, roles
+from release.candidates import Candidate, Checked, CheckedPack, PackCandidate
 from release.history import digests, revoked_in, rolled_back, without
 from release.manifests import compose, partner, reissued, same_content
 from release.orders import published_orders
 from release.policy import Policy
-from release.promotion import Candidate, Checked, CheckedPack, PackCandidate, admit, check_candidate, check_pack
+from release.promotion import admit, check_candidate, check_pack
 from release.recheck import recheck
 from release.rules import Rules
 from release.state import State, manifest_of

@@ -18,8 +18,8 @@ from fleet_manifests import (
 )
 from fleet_manifests.bundle import BundleRef
 from fleet_manifests.manifest import BuildEntry, Channel, PackRef
+from release.candidates import Checked, CheckedPack, PackCandidate
 from release.policy import Policy
-from release.promotion import Checked, CheckedPack, PackCandidate
 
 
 def compose(

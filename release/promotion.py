@@ -7,16 +7,12 @@ point by point what holds. `admit` decides on that alone and refuses with every 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from fleet_manifests import (
-    BaseRef,
     Descriptor,
     Evidence,
     Gate,
-    HardwareProfile,
     IntegrityError,
     KnowledgeReport,
     OciManifest,
@@ -27,111 +23,18 @@ from fleet_manifests import (
     worst,
 )
 from fleet_manifests.authors import Trust
-from fleet_manifests.bundle import BundleConfig, BundleRef, bundle_name
-from fleet_manifests.knowledge import PACK_FILE, pack_name
+from fleet_manifests.bundle import BundleConfig
+from fleet_manifests.knowledge import PACK_FILE
 from fleet_manifests.manifest import BuildEntry, PackRef
 from fleet_manifests.receipt import CASES_TYPE, SEALED_CASES_TYPE
 from release.bundles import open_bundle
-from release.checks import Blob, Proof, attempt, attested, blobs_of, proofs, reference, said, signed
+from release.candidates import Candidate, Checked, CheckedPack, PackCandidate
+from release.checks import Proof, attempt, attested, blobs_of, proofs, reference, said, signed
 from release.packs import open_pack_folder
 from release.rules import Rules
 
 KINDS = ("accuracy", "latency")
 KNOWLEDGE = "knowledge"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A signed bundle and its evidence, as they lie on disk."""
-
-    workflow: str
-    profile: HardwareProfile
-    folder: Path
-    """What `assemble` and `sign_bundle` made: `<name>/`, manifest.json, config.json, model.sig."""
-    evidence: tuple[Path, ...] = ()
-    """DSSE envelopes, at most one of each kind."""
-    attestations: tuple[Path, ...] = ()
-    """Envelopes that say where the bundle comes from, and its model card; at most one of each kind."""
-    cases: Path | None = None
-    """The texts that a device runs to measure it, where they may travel; they go to `candidates` only.
-    A file `.age` is sealed for the classes of sites that may have them."""
-    derivation: Path | None = None
-    """A folder with `plan.json`, `base.bin` and `adapter.bin`, of which a site can compute the tuned weights."""
-
-    @property
-    def name(self) -> str:
-        """The bundle's name."""
-        return bundle_name(self.workflow, self.profile.name)
-
-
-@dataclass(frozen=True)
-class PackCandidate:
-    """A signed knowledge pack and its evidence, as they lie on disk."""
-
-    workflow: str
-    profile: HardwareProfile
-    """The profile whose retriever the pack is bound to."""
-    site_class: str
-    folder: Path
-    """What `assemble_pack` and `sign_bundle` made: `<name>/`, manifest.json, config.json, model.sig."""
-    evidence: tuple[Path, ...] = ()
-    """DSSE envelopes; one, of kind `knowledge`."""
-
-    @property
-    def name(self) -> str:
-        """The pack's name."""
-        return pack_name(self.workflow, self.profile.name, self.site_class)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What was found of a candidate."""
-
-    candidate: Candidate
-    gates: tuple[Gate, ...]
-    """Points of the check; only those that fail say that something is wrong with the candidate."""
-    entry: BuildEntry | None = None
-    """How a manifest names it; None where the bundle itself does not hold."""
-    base: BaseRef | None = None
-    blobs: tuple[Blob, ...] = field(default=(), repr=False)
-    """Every blob that the entry leads to, and the file that holds it."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """All points together."""
-        return worst(gate.verdict for gate in self.gates)
-
-    @property
-    def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:
-        """The bundle and what is attached to it; None where it does not hold."""
-        if self.entry is None:
-            return None
-        return self.entry.bundle, (*self.entry.evidence, *self.entry.attestations)
-
-
-@dataclass(frozen=True)
-class CheckedPack:
-    """What was found of a pack."""
-
-    candidate: PackCandidate
-    gates: tuple[Gate, ...]
-    """Points of the check; only those that fail say that something is wrong with the pack."""
-    ref: PackRef | None = None
-    """How a manifest names it; None where the pack itself does not hold."""
-    artifact: BundleRef | None = None
-    """The same as OCI tools see it."""
-    blobs: tuple[Blob, ...] = field(default=(), repr=False)
-    """Every blob that the reference leads to, and the file that holds it."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """All points together."""
-        return worst(gate.verdict for gate in self.gates)
-
-    @property
-    def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:
-        """The pack and what is attached to it; None where it does not hold."""
-        return None if self.artifact is None or self.ref is None else (self.artifact, self.ref.evidence)
 
 
 def check_candidate(candidate: Candidate, public_key: bytes | Trust, rules: Rules | None = None) -> Checked:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -116,7 +117,7 @@ def provenance(config: BundleConfig, origin: Origin) -> Provenance:
 
 def purl(name: str, version: str) -> str:
     """The package URL of a library."""
-    return f"pkg:pypi/{name}@{version}"
+    return f"pkg:pypi/{name}@{quote(version)}"
 
 
 def _asked(config: BundleConfig) -> dict[str, str]:

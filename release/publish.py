@@ -13,13 +13,13 @@ from fleet_manifests.evidence import now as utc_now
 from release import orders, roles
 from release.acts import Promotion
 from release.approvals import Approvals
+from release.candidates import Candidate, PackCandidate
 from release.desk import Desk
 from release.edit import Edit
 from release.interventions import Interventions
 from release.keys import Keys
 from release.pending import Pending
 from release.policy import Policy
-from release.promotion import Candidate, PackCandidate
 from release.state import State, manifest_of
 from release.status import ReleaseStatus, RoleStatus
 

@@ -29,7 +29,8 @@ from fleet_manifests.authors import Trust
 from fleet_manifests.bundle import BundleRef
 from release import history
 from release.artifacts import CONFIG_FILE, MANIFEST_FILE
-from release.promotion import Candidate, PackCandidate, check_candidate, check_pack
+from release.candidates import Candidate, PackCandidate
+from release.promotion import check_candidate, check_pack
 from release.published import blob_path, read_blob
 from release.rules import Rules
 from release.signing import SIGNATURE_FILE

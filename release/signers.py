@@ -268,6 +268,8 @@ def from_uri(name: str, uri: str, folder: Path) -> SigningKey:
         if scheme == "env":
             return EnvironmentKey(name, passphrase, place)
         return FileKey(name, passphrase, folder / Path(unquote(place)).expanduser())
+    if scheme == "sigstore":
+        raise UsageError(f"signers: {name}: only the builder signs keyless; TUF metadata is signed by keys")
     if scheme not in SCHEMES:
         raise UsageError(f"signers: {name}: scheme {scheme!r} is not known; there are: {', '.join(SCHEMES)}")
     if "pin-value" in uri:

@@ -60,12 +60,12 @@ class Author:
             IntegrityError: the policy does not let this author sign that, or the signature does not hold.
             UsageError, UnreachableError: the author cannot sign now.
         """
-        signer = self.signer
+        signer, allowed = self.signer, self.trust.authors(workflow, act)
+        _require_allowed(self, allowed)
         if isinstance(signer, KeylessSigner):
             raw = signer.seal_payload(content)
         else:
             raw = dsse.seal_payload(content, signer.signer)
-        allowed = self.trust.authors(workflow, act)
         if dsse.payload(raw, allowed, what=act, by="the builder's key") != content:
             raise IntegrityError(f"{act} of workflow {workflow}: what was signed is not what was given")
         return raw

@@ -10,7 +10,7 @@ from fleet_manifests import Descriptor, FleetManifest, parse
 from fleet_manifests.bundle import FILEPATH, TUNED
 from fleet_manifests.updates import Derivation, Updates
 from release import deltas, layout
-from release.promotion import Checked
+from release.candidates import Checked
 from release.published import read_blob
 
 

@@ -69,7 +69,7 @@ def build(project: Project) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChe
         done = approvals.promote(project, context.partition_key, managers=config.managers)
         if done.published is None:
             return _waits(done, **_stands(project))
-        return _outcome(done.published, (), **_stands(project))
+        return _outcome(done.published, (), None, **_stands(project))
 
     @dg.asset_check(asset=fleet_manifest, partitions_def=CHANNELS)
     def pullable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:

