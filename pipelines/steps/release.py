@@ -128,14 +128,14 @@ def publish(project: Project) -> Published:
     """
     release = release_of(project)
     release.init()
-    release.approvals.pending()
-    release.desk.catch_up()
-    show_in_mlflow(project)
     before = {site: found.version for site in release.status().sites if (found := release.assignment(site))}
     wanted = [_assignment(project, site) for site in project.fleet.sites]
     gone = set(before) - {site.site for site in wanted}
     written = release.assign(wanted, remove=sorted(gone))
     release.refresh()
+    release.approvals.pending()
+    release.desk.catch_up()
+    show_in_mlflow(project)
     return Published(
         public=str(project.public),
         root=str(project.public / ROOT),

@@ -300,8 +300,8 @@ def test_a_tree_after_garbage_collection_still_goes_to_a_registry(
     release.refresh("canary", "candidates")
     release.promote("canary", [builder.candidate(content="third")], {"triage": builder.entry()})
     assert collect(release.repository, dry_run=False).removed
-    # the new build, and the one that it is held to, each with a signature and two reports
-    assert len(push(public, registry)) == 8
+    # the new build, the one before it, and the one that both are held to, each with a signature and two reports
+    assert len(push(public, registry)) == 12
 
 
 def test_a_stick_that_skopeo_wrote_is_enough_for_the_blobs(
