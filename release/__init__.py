@@ -11,7 +11,7 @@ A build becomes a candidate: its files are laid out, signed by the builder, and 
     >>> (out / "accuracy.dsse.json").write_bytes(attest(report, keys["builder"]))
     >>> candidate = Candidate("exception_triage", profile, out, (out / "accuracy.dsse.json", ...))
 
-Where it comes from, and its model card, are attested beside it; keys may be anywhere (`release.signers`), and a
+Where it comes from, and its model card, are attested beside it; keys may be anywhere (`release.signers_uri`), and a
 builder in a CI needs none (`release.signers_keyless`).
 
     >>> author = Author(keys["builder"], trust_of(keys, policy))

@@ -1,7 +1,7 @@
 """The key store: one folder, one EC P-256 key per role, readable by its owner alone.
 
 Roles: `root-1..3` and `targets-1..3` (threshold 2), `builder`, `online`, `manager-<name>`. `<name>.pem` is a
-private key; where that is elsewhere, the project's `signers` say where (`release.signers`), and `<name>.pub` is
+private key; where that is elsewhere, the project's `signers` say where (`release.signers_uri`), and `<name>.pub` is
 its public half. The folder also remembers what a published tree must not be able to change: the roots of
 trust that sites were enrolled with, and the number of the last release.
 """
@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleet_manifests import RefusedError, StorageError, UsageError
-from release.signers import VARIABLE, FileKey, PublicKey, SigningKey, from_uri, require_private
+from release.signers import VARIABLE, FileKey, PublicKey, SigningKey, require_private
+from release.signers_uri import from_uri
 
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 TARGETS_KEYS = ("targets-1", "targets-2", "targets-3")

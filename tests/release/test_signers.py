@@ -15,7 +15,8 @@ from fleet_manifests import IntegrityError, MissingExtraError, UnreachableError,
 from fleet_manifests.signature import verify_bundle
 from release import Keys, assemble, attest, sign_bundle, verify_evidence
 from release.keys import key_name
-from release.signers import REMOTE, DeviceKey, EnvironmentKey, FileKey, PublicKey, _Checked
+from release.signers import EnvironmentKey, FileKey, PublicKey
+from release.signers_uri import REMOTE, DeviceKey, _Checked
 
 pytestmark = pytest.mark.unit
 SECRET = "correct horse battery staple"
