@@ -180,18 +180,27 @@ class Ceremonies:
         return Ceremony("adopt", will, run)
 
     def _state(self) -> State:
-        """What is published. A root that a killed ceremony wrote, and nothing that follows it, is taken back."""
+        """What is published, down to `targets`. A root that a killed ceremony wrote, and no more, is taken back."""
         try:
-            return self._repository.state()
+            return self._checked()
         except IntegrityError:
             newest = max(self.keys.roots(), default=0)
-            found = (self._repository.public / "metadata").glob("*.root.json")
-            unnoted = [path for path in found if int(path.name.split(".")[0]) > newest]
-            if not unnoted:
+            unnoted = self._repository.public / "metadata" / f"{newest + 1}.root.json"
+            if not unnoted.exists():
                 raise
-            for path in unnoted:
-                path.unlink()
-            return self._repository.state()
+            raw = unnoted.read_bytes()
+            unnoted.unlink()
+            try:
+                return self._checked()
+            except IntegrityError:
+                unnoted.write_bytes(raw)
+                raise
+
+    def _checked(self) -> State:
+        """What is published, where root, timestamp, snapshot and targets belong together."""
+        state = self._repository.state()
+        state.targets("targets")
+        return state
 
     def _begun(self, state: State) -> list[str]:
         """Keys whose successors are the published ones already: a ceremony was broken off after that."""

@@ -95,3 +95,15 @@ def test_the_sensor_runs_by_itself(project: Project) -> None:
     sensor = build_defs(project).resolve_sensor_def("expiring_roles")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == 3600
+
+
+def test_a_fleet_manifest_shows_channels_approvals_and_what_expires(project: Project) -> None:
+    from pipelines.defs.release import _stands
+
+    release_of(project).init()
+    shown = _stands(project)
+    assert shown["channels"].value.splitlines()[0] == "| channel | version | approved by | issued | until |"
+    lines = shown["expiry"].value.splitlines()
+    assert lines[0] == "| what | version | until | days left |  | renewed by |"
+    assert lines[2].startswith("| role snapshot | 1 | ")
+    assert len(lines) == 2 + 9, "six roles of the fleet and its bins, three channels that have no manifest yet"

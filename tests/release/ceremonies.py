@@ -13,7 +13,7 @@ from tuf.api.metadata import Metadata, MetaFile, TargetFile
 
 from fleet_manifests import HostFacts, Orders, digest_of, dump
 from fleet_manifests.orders import ORDERS_TARGET
-from release import Keys, Policy, Release
+from release import Keys, Policy, Release, SigningKey
 from release.ceremony import Ceremonies, Ceremony
 from release.roles import CHANNELS
 from runtimes.sync import Agent, SyncResult, enroll, load_active, sync
@@ -67,8 +67,14 @@ class Fleet:
 
     def stolen(self, name: str) -> Signer:
         """A copy of a private key of today."""
+        return self._private(name).signer
+
+    def public_half(self, name: str) -> bytes:
+        return self._private(name).public_pem
+
+    def _private(self, name: str) -> SigningKey:
         folder = next(one for one in (self.store, *self.media) if (one / f"{name}.pem").exists())
-        return Keys(folder)[name].signer
+        return Keys(folder)[name]
 
 
 @dataclass

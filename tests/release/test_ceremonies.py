@@ -549,3 +549,18 @@ def test_a_root_that_says_other_keys_than_the_rest_is_signed_by_is_never_written
     fleet.replace("online")
     assert isinstance(Metadata.from_file(str(fleet.public / "metadata" / "3.root.json")).signed.expires, datetime)
     assert fleet.clock().tzinfo == UTC
+
+
+def test_a_root_that_the_key_store_does_not_know_stays_where_the_tree_is_broken_otherwise(
+    fleet: Fleet, site: Site
+) -> None:
+    """The key store is an older copy; the second root is an honest one that sites follow already."""
+    fleet.replace("root-1")
+    (fleet.store / "2.root.json").unlink()
+    root = fleet.public / "metadata" / "2.root.json"
+    raw = root.read_bytes()
+    snapshot = max((fleet.public / "metadata").glob("*.snapshot.json"), key=lambda path: int(path.name.split(".")[0]))
+    snapshot.write_bytes(b"{}")
+    with pytest.raises(IntegrityError, match="cannot be trusted"):
+        fleet.replace("root-2")
+    assert root.read_bytes() == raw

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fleet_manifests import IntegrityError
 from tests.release.ceremonies import Fleet, Site
 
 pytestmark = pytest.mark.integration
@@ -65,3 +66,40 @@ def test_killed_before_any_file_a_ceremony_leaves_one_state_and_is_ended(
             shutil.copytree(image / folder.name, folder, symlinks=True)
     assert at >= 8
     assert code == 0
+
+
+@pytest.mark.parametrize("names", [("online",), ("targets-2", "targets-3")], ids=str)
+def test_killed_while_lost_keys_are_replaced(fleet: Fleet, site: Site, tmp_path: Path, names: tuple[str, ...]) -> None:
+    """The keys before cannot sign along: sites may have to wait for the second run, and what they run goes on."""
+    for name in names:
+        private = next(
+            folder / f"{name}.pem" for folder in (fleet.store, *fleet.media) if (folder / f"{name}.pem").exists()
+        )
+        (fleet.store / f"{name}.pub").write_bytes(fleet.public_half(name))
+        private.unlink()
+    image, runs = tmp_path / "image", site.runs
+    folders = [fleet.public.parent, fleet.store, site.state, *fleet.media]
+    for folder in folders:
+        shutil.copytree(folder, image / folder.name, symlinks=True)
+    waited = 0
+    for at in range(1, 200):
+        child = os.fork()
+        if child == 0:
+            killed_at(at, fleet, names, {})
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == 0:
+            break
+        assert code == 9
+        try:
+            site.sync()
+        except IntegrityError:
+            waited += 1
+        assert site.runs == runs
+        fleet.replace(*names)
+        site.sync()
+        assert site.runs == runs
+        for folder in folders:
+            shutil.rmtree(folder)
+            shutil.copytree(image / folder.name, folder, symlinks=True)
+    assert code == 0
+    assert waited == 1, "between the last two files"

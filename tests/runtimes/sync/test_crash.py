@@ -230,6 +230,7 @@ def test_every_kind_of_change_is_among_those_that_are_tried(pruning: Any, tmp_pa
         "a cached document": "metadata/cache/.tmp-",
         "the root link": "metadata/root.json",
         "the floor": "floor.json",
+        "the standing orders": "orders.json",
         "a part of a blob": ".part",
         "a version": "versions/000003-stable-3",
         "its record": "active.json",
