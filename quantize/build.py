@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fleet_manifests import DataError, WordEmbeddings, sha256_of
+from fleet_manifests.profile import OPENVINO
 from quantize.export import COMPANIONS, MODEL
 from quantize.graphs import integer_operators, operators
 from quantize.integers import to_integers
+from quantize.openvino import IR, IR_WEIGHTS, to_ir
 from quantize.passes import Samples, run_passes
 from quantize.recipes import UNPADDED, Recipe
 from quantize.split import split_weights, split_word_embeddings
@@ -38,6 +39,9 @@ class BuildRecord:
     all or none; `drop-mask`: 1 where the build reads one unpadded text at a time and has no attention mask."""
     quantized: dict[str, int]
     """Integer operators in the build, by type."""
+    engine: str
+    model: str
+    """The file with the graph."""
     word_embeddings: dict[str, Any] | None
     """How `word_embeddings.bin` holds the table that was moved there (`fleet_manifests.WordEmbeddings`)."""
     weights: tuple[str, ...]
@@ -73,13 +77,14 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepa
     Args:
         recipe: what to do.
         onnx: the folder that `export_onnx` wrote.
-        out: a new or empty folder; gets `model.onnx`, its weights in files by what they mean, the tokenizer, labels,
-            arguments and `recipe.json`.
+        out: a new or empty folder; gets `model.onnx`, its weights in files by what they mean (of a recipe for OpenVINO
+            `model.xml` and `model.bin`), the tokenizer, labels, arguments and `recipe.json`.
         samples: token ids of training texts, for a recipe that `needs_texts`.
         prepared: what `prepare` made of the same model with the passes that the recipe begins with.
 
     Raises:
         DataError: the folder has no model, or the recipe cannot be applied to it.
+        MissingExtraError: a library of the recipe is not installed.
         StorageError: the disk is full or not writable.
         UsageError: `out` holds files already.
     """
@@ -91,12 +96,23 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepa
         if prepared is not None:
             done = json.loads((prepared / PREPARED).read_text())["passes"]
             copy_present((MODEL,), prepared, stage)
-        done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
-        table = split_word_embeddings(model)
-        weights = split_weights(model) if table else ()
-        record = _record(recipe, source, (blocks, done), operators(model), (table, weights))
+        if recipe.engine == OPENVINO:
+            record = _for_openvino(recipe, source, blocks, model, samples)
+        else:
+            done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
+            table = split_word_embeddings(model)
+            weights = split_weights(model) if table else ()
+            record = _record(recipe, source, (blocks, done), integer_operators(operators(model)), (table, weights))
         (stage / RECORD).write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
     return record
+
+
+def _for_openvino(recipe: Recipe, source: str, blocks: int, model: Path, samples: Samples) -> BuildRecord:
+    """Put the IR in the place of a model; the record of that."""
+    assert recipe.quantization is not None
+    found = to_ir(model, recipe.quantization.reduce_range, samples)
+    model.unlink()
+    return _record(recipe, source, (blocks, {}), found, (None, (IR_WEIGHTS,)), IR)
 
 
 def _source(onnx: Path) -> Path:
@@ -134,8 +150,9 @@ def _record(
     recipe: Recipe,
     source: str,
     rewritten: tuple[int, dict[str, int]],
-    found: Counter[str],
+    quantized: dict[str, int],
     apart: tuple[WordEmbeddings | None, tuple[str, ...]],
+    model: str = MODEL,
 ) -> BuildRecord:
     """The record of a finished build."""
     from importlib import metadata
@@ -148,9 +165,11 @@ def _record(
         source=source,
         attention_blocks=blocks,
         passes=done,
-        quantized=integer_operators(found),
+        quantized=quantized,
+        engine=recipe.engine,
+        model=model,
         word_embeddings=table.model_dump(mode="json") if table else None,
         weights=weights,
         session=recipe.session.model_dump(mode="json"),
-        versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
+        versions={name: metadata.version(name) for name in ("onnx", "onnxruntime", *recipe.libraries)},
     )

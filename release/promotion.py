@@ -146,6 +146,7 @@ def check_candidate(candidate: Candidate, public_key: bytes) -> Checked:
         bundle=ref,
         defer_threshold=config.calibration.defer_threshold,
         verdict=worst(gate.verdict for gate in gates),
+        engine=config.engine,
         evidence=_attached(evidence),
         cases=_cases(candidate),
     )
