@@ -11,7 +11,6 @@ from typing import Any
 
 from fleet_manifests.errors import MissingExtraError
 
-
 EXTRAS = MappingProxyType({"openvino": "openvino", "nncf": "openvino-factory"})
 """Libraries that only some builds need, and the extra that brings each."""
 

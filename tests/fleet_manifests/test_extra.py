@@ -27,7 +27,9 @@ def test_a_library_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatc
     (tmp_path / "openvino.py").write_text("raise ImportError('libtbb.so.12: cannot open shared object file')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "openvino", raising=False)
-    with pytest.raises(MissingExtraError, match=r"openvino cannot be loaded: libtbb.* install 'lading\[openvino\]' again"):
+    with pytest.raises(
+        MissingExtraError, match=r"openvino cannot be loaded: libtbb.* install 'lading\[openvino\]' again"
+    ):
         library("openvino")
 
 

@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleet_manifests import BaseRef, BundleConfig, DataError, IsaClass, MissingExtraError, SessionConfig, Task, sha256_of
+from fleet_manifests import (
+    BaseRef,
+    BundleConfig,
+    DataError,
+    IsaClass,
+    MissingExtraError,
+    SessionConfig,
+    Task,
+    sha256_of,
+)
 from quantize import RECIPES, apply
 from quantize.build import BuildRecord
 from quantize.export import tokenize

@@ -183,9 +183,7 @@ def test_no_recipes_no_build(build) -> None:
         search((), build, EVERY, never).require()
 
 
-def test_a_recipe_whose_library_is_missing_fails_and_the_others_go_on(
-    build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recipe_whose_library_is_missing_fails_and_the_others_go_on(build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", ModuleType("openvino"))
     monkeypatch.setattr(sys.modules["openvino"], "__spec__", ModuleSpec("openvino", None))
     monkeypatch.setitem(sys.modules, "nncf", None)

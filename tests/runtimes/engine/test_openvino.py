@@ -162,9 +162,7 @@ def test_a_site_of_before_the_field_fails_its_smoke_cases(bundle: Bundle, config
 def test_it_is_timed_and_its_memory_taken_beside_others(bundle: Bundle) -> None:
     folder = bundle()
     both = {"onnxruntime": folder, "openvino": converted(folder)}
-    builds = tuple(
-        abreast.Build(name=name, folder=str(one), config=load(one).config) for name, one in both.items()
-    )
+    builds = tuple(abreast.Build(name=name, folder=str(one), config=load(one).config) for name, one in both.items())
     job = abreast.Job(builds=builds, texts=TEXTS, rounds=2, cpus=(min(os.sched_getaffinity(0)),), memory_guard_mb=4096)
     assert {name: len(rounds) for name, rounds in process.side_by_side(job).rounds.items()} == {
         "onnxruntime": 2,
