@@ -183,7 +183,7 @@ class BundleConfig(Wire):
     """What the model is: `transformer`, or `classical` (TF-IDF and a linear model). For people and for the factory: a
     site runs every kind alike, so a later kind breaks no older site."""
     engine: EngineName = ONNXRUNTIME
-    """What runs the graph. A site of before this field takes the model for ONNX, cannot open it, and keeps what it runs."""
+    """What runs the graph. A site of before this field takes it for ONNX, cannot open it, and keeps what it runs."""
     model: str = "model.onnx"
     """The graph: ONNX, or OpenVINO IR (`model.xml`, whose weights are in `model.bin`)."""
     tokenizer: str = "tokenizer.json"
