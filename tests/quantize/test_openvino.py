@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,13 +20,18 @@ from fleet_manifests import (
     MissingExtraError,
     SessionConfig,
     Task,
+    Verdict,
+    WordEmbeddings,
     sha256_of,
 )
-from quantize import RECIPES, apply
+from quantize import RECIPES, Recipe, Score, apply, proof, search
 from quantize.build import BuildRecord
+from quantize.choice import Timing
 from quantize.export import tokenize
 from quantize.openvino import width_of
+from quantize.search import Outcome
 from runtimes.engine import load_embedder_parts, load_parts
+from runtimes.measure import abreast, process
 
 needs_nncf = pytest.mark.skipif(
     find_spec("openvino") is None or find_spec("nncf") is None,
@@ -54,7 +60,8 @@ def config(record: BuildRecord, task: Task = Task.CLASSIFY) -> BundleConfig:
         recipe=record.recipe,
         engine=record.engine,
         model=record.model,
-        weights=record.weights,
+        weights=record.weights or None,
+        word_embeddings=WordEmbeddings.model_validate(record.word_embeddings) if record.word_embeddings else None,
         session=SessionConfig.model_validate(record.session),
         base=BaseRef(name="tiny", revision="1", digest=DIGEST, licence="x"),
         data_card=DIGEST,
@@ -132,8 +139,6 @@ def test_equal_inputs_give_equal_bytes(built: tuple[Path, BuildRecord], exported
 @needs_nncf
 @pytest.mark.integration
 def test_it_answers_as_the_float_model_does(built: tuple[Path, BuildRecord], exported: Path, texts) -> None:
-    from quantize import proof
-
     out, record = built
     ids = samples(exported, texts)
     truth = np.concatenate(proof.run(exported / "model.onnx", ids))
@@ -153,14 +158,50 @@ def test_seven_bits_are_other_weights(built: tuple[Path, BuildRecord], exported:
 @needs_nncf
 @pytest.mark.integration
 def test_a_retriever_keeps_vectors_of_length_1(exported_retriever: Path, texts, tmp_path: Path) -> None:
-    from quantize import proof
-
     ids = samples(exported_retriever, texts)
     record = apply(RECIPE, exported_retriever, tmp_path / "out", ids)
     assert width_of(tmp_path / "out" / "model.xml") == 32
     truth = np.concatenate(proof.run(exported_retriever / "model.onnx", ids))
     found = load_embedder_parts(tmp_path / "out", config(record, Task.RETRIEVE)).embeddings(texts)
     assert (found * truth).sum(1).min() > 0.98
+
+
+@needs_nncf
+@pytest.mark.integration
+def test_it_is_searched_beside_another_recipe(exported: Path, texts, tmp_path: Path) -> None:
+    """Built, looked at, timed side by side with its memory, and one of both is taken for a reason."""
+    ids, recipes = samples(exported, texts), (RECIPES["int8-lean"], RECIPE)
+    truth = np.concatenate(proof.run(exported / "model.onnx", ids))
+    configs: dict[str, BundleConfig] = {}
+
+    def build(recipe: Recipe) -> Path:
+        configs[recipe.name] = config(apply(recipe, exported, tmp_path / recipe.name, ids))
+        return tmp_path / recipe.name
+
+    def evaluate(recipe: Recipe, folder: Path) -> Score:
+        found = load_parts(folder, configs[recipe.name]).logits(texts)
+        same = float((found.argmax(1) == truth.argmax(1)).mean())
+        return Score(Verdict.PASS, "looked at", {"agreement": same}, least=same - 1, rows=len(texts))
+
+    def time(folders: Mapping[str, Path]) -> Timing:
+        builds = tuple(
+            abreast.Build(name=name, folder=str(folder), config=configs[name]) for name, folder in folders.items()
+        )
+        cpus = (min(os.sched_getaffinity(0)),)
+        job = abreast.Job(builds=builds, texts=texts, rounds=9, cpus=cpus, memory_guard_mb=4096)
+        memory = {
+            one.name: process.side_by_side(job.model_copy(update={"builds": (one,), "rounds": 0})).peak_rss_mb
+            for one in builds
+        }
+        return Timing(process.side_by_side(job).rounds, memory)
+
+    result = search(recipes, build, evaluate, time)
+    assert result.chosen in recipes
+    for trial in result.trials:
+        assert trial.outcome in (Outcome.CHOSEN, Outcome.PARETO, Outcome.BEATEN), trial.reason
+        assert trial.latency_ms is not None and trial.latency_ms > 0
+        assert trial.memory_mb is not None and trial.memory_mb > 30
+        assert trial.size == sum(path.stat().st_size for path in (tmp_path / trial.recipe).iterdir())
 
 
 @needs_nncf
