@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--workflow", default="exception_triage")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), help="builds of ours, such as openvino-int8")
     arguments = parser.parse_args(argv)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     store = Store(arguments.project / ".lading/store")
@@ -45,14 +46,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     exported = store.latest("onnx_model", arguments.workflow).path
     with tempfile.TemporaryDirectory() as folder:
         if output_of(exported) == "logits":
-            flips(exported, corpus, Path(folder))
+            flips(exported, corpus, Path(folder), arguments.recipes)
         else:
-            neighbours(exported, corpus, Path(folder))
+            neighbours(exported, corpus, Path(folder), arguments.recipes)
 
 
-def _sides(exported: Path, texts: Sequence[str], work: Path) -> list[Side]:
+def _sides(exported: Path, texts: Sequence[str], work: Path, recipes: Sequence[str]) -> list[Side]:
     """fp32 first, then ours and theirs."""
-    sides = [engines.fp32(exported), *(engines.ours(exported, work / name, texts, name) for name in RECIPES)]
+    sides = [engines.fp32(exported), *(engines.ours(exported, work / name, texts, name) for name in recipes)]
     other = engines.openvino(exported, texts)
     return [*sides, engines.optimum(exported, work), *([other] if other else [])]
 
@@ -63,12 +64,12 @@ def _outputs(side: Side, exported: Path, texts: Sequence[str]) -> NDArray[np.flo
     return np.concatenate([side.graph(np.array([row], np.int64)) for row in ids])
 
 
-def flips(exported: Path, corpus: Path, work: Path) -> None:
+def flips(exported: Path, corpus: Path, work: Path, recipes: Sequence[str]) -> None:
     """The share of texts to which a build gives another label than fp32."""
     training, *splits = ([row["text"] for row in rows(corpus, split)] for split in ("train", "test", "validation"))
     plain = [text for some in splits for text in some]
     texts = [*plain, *disturbed(plain, most=len(plain)).texts]
-    reference, *sides = _sides(exported, training, work)
+    reference, *sides = _sides(exported, training, work, recipes)
     truth = _outputs(reference, exported, texts)
     print(f"{len(texts)} texts, half of them disturbed; against fp32")
     for side in sides:
@@ -79,7 +80,7 @@ def flips(exported: Path, corpus: Path, work: Path) -> None:
         print(f"{side.name:>12}  flips {share:.4f}  error of a logit {off:.3f} (root mean square){goal}")
 
 
-def neighbours(exported: Path, corpus: Path, work: Path) -> None:
+def neighbours(exported: Path, corpus: Path, work: Path, recipes: Sequence[str]) -> None:
     """Neighbours in common with fp32, and what is lost of nDCG@10."""
     passages = read_passages(corpus / PASSAGES_FILE, PASSAGES_FILE)
     questions = read_questions(corpus, "test").questions
@@ -88,7 +89,7 @@ def neighbours(exported: Path, corpus: Path, work: Path) -> None:
     places = {passage.id: place for place, passage in enumerate(passages)}
     relevant = [{places[name] for name in question.relevant if name in places} for question in questions]
     asked = [question.text for question in questions]
-    reference, *sides = _sides(exported, [*training, *contents], work)
+    reference, *sides = _sides(exported, [*training, *contents], work, recipes)
 
     def ranked(side: Side) -> NDArray[np.intp]:
         vectors, wanted = (_outputs(side, exported, texts) for texts in (contents, asked))

@@ -76,8 +76,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         for precision in (None, "f32"):
             other = engines.openvino(exported, known, precision)
             sides += [other] if other else []
-        for text in known:  # as many words as a site has seen after a day
-            sides[0].call(text)
+        mine = [engines.ours(exported, work / recipe, known, recipe) for recipe in arguments.recipes]
+        sides += mine
+        for side in (sides[0], *mine):
+            for text in known:  # as many words as a site has seen after a day
+                side.call(text)
         tokenizer = exported / "tokenizer.json"
         rows = [_measure(length, _texts(fresh, tokenizer, length), sides, arguments.repeats) for length in LENGTHS]
         operations = int8_peak.operations(work / "build/model.onnx")
@@ -96,6 +99,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=40, help="turns of every side per length")
     parser.add_argument("--project", type=Path, help="a built project: its trained model and its texts")
     parser.add_argument("--workflow", default="exception_triage")
+    parser.add_argument("--recipes", nargs="*", default=[], help="more builds of ours, such as openvino-int8")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(argv)
 

@@ -19,6 +19,7 @@ from fleet_manifests import BaseRef, BundleConfig, IsaClass, SessionConfig, Task
 from quantize import RECIPES, apply
 from quantize.build import RECORD
 from quantize.export import tokenize
+from quantize.openvino import IR, width_of
 from runtimes.engine import Embedder, Engine, host, load_embedder_parts, load_parts
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ def config_of(build: Path) -> BundleConfig:
         recipe=record["recipe"],
         session=SessionConfig.model_validate(record["session"]),
         word_embeddings=record["word_embeddings"],
+        engine=record["engine"],
+        model=record["model"],
+        weights=record["weights"] or None,
         base=BaseRef(name="all-MiniLM-L6-v2", revision="none", digest=NOWHERE, licence="Apache-2.0"),
         data_card=NOWHERE,
         max_tokens=MAX_TOKENS,
@@ -86,7 +90,8 @@ def config_of(build: Path) -> BundleConfig:
 
 def dimension_of(build: Path) -> int:
     """Length of a retriever's vectors: the columns of its table of word embeddings."""
-    return int(json.loads((build / RECORD).read_text())["word_embeddings"]["shape"][1])
+    table = json.loads((build / RECORD).read_text())["word_embeddings"]
+    return int(table["shape"][1]) if table else width_of(build / IR)
 
 
 def fp32(exported: Path) -> Side:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from fleet_manifests.errors import IntegrityError
-from fleet_manifests.profile import IsaClass
+from fleet_manifests.profile import ONNXRUNTIME, EngineName, IsaClass
 from fleet_manifests.wire import Digest, Name, Task, Wire, digest_of, dump
 
 ManifestType = Literal["application/vnd.oci.image.manifest.v1+json"]
@@ -103,7 +103,7 @@ class BaseRef(Wire):
 
 
 class SessionConfig(Wire):
-    """ONNX Runtime session options that a recipe chose; they are part of the build."""
+    """Session options that a recipe chose; they are part of the build. OpenVINO reads `threads` alone."""
 
     threads: Annotated[int, Field(ge=1)] = 1
     allow_spinning: bool = False
@@ -182,12 +182,15 @@ class BundleConfig(Wire):
     kind: Name = TRANSFORMER
     """What the model is: `transformer`, or `classical` (TF-IDF and a linear model). For people and for the factory: a
     site runs every kind alike, so a later kind breaks no older site."""
+    engine: EngineName = ONNXRUNTIME
+    """What runs the graph. A site of before this field takes it for ONNX, cannot open it, and keeps what it runs."""
     model: str = "model.onnx"
+    """The graph: ONNX, or OpenVINO IR (`model.xml`, whose weights are in `model.bin`)."""
     tokenizer: str = "tokenizer.json"
     word_embeddings: WordEmbeddings | None = None
     """None: they are inside the model."""
     weights: tuple[str, ...] | None = None
-    """More files that the model refers to as ONNX external data. The runtime finds them beside the model."""
+    """More files that the model refers to, such as ONNX external data. The runtime finds them beside the model."""
     neighbours: str | None = None
     """File of logits, float16 [rows, classes] of length 1, that the score `neighbours` compares with."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
@@ -233,6 +236,12 @@ class BundleConfig(Wire):
     def _has_neighbours(self) -> BundleConfig:
         if (self.calibration.score == "neighbours") != (self.neighbours is not None):
             raise ValueError("neighbours: a file and the score `neighbours` come together")
+        return self
+
+    @model_validator(mode="after")
+    def _one_table(self) -> BundleConfig:
+        if self.engine != ONNXRUNTIME and self.word_embeddings is not None:
+            raise ValueError(f"word_embeddings: engine {self.engine} has them inside the model")
         return self
 
     @field_validator("labels")

@@ -50,6 +50,8 @@ class Machine(Wire):
     onnxruntime: str = "unknown"
     build: str = "unknown"
     """How that onnxruntime was built: its source and options."""
+    openvino: str | None = None
+    """Version of the other engine; None: it is not there."""
 
 
 class Metric(Wire):

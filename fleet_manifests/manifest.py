@@ -12,7 +12,7 @@ from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.evidence import Verdict
 from fleet_manifests.knowledge import PackName
 from fleet_manifests.placement import Placement, Where
-from fleet_manifests.profile import HardwareProfile, HostFacts
+from fleet_manifests.profile import ONNXRUNTIME, HardwareProfile, HostFacts
 from fleet_manifests.wire import DataClass, Digest, Name, Task, Wire
 
 Channel = Literal["candidates", "canary", "stable"]
@@ -34,6 +34,8 @@ class BuildEntry(Wire):
     bundle: BundleRef
     defer_threshold: Annotated[float, Field(ge=0, le=1)]
     verdict: Verdict
+    engine: Name = ONNXRUNTIME
+    """What runs the bundle, so that a site without it does not fetch it. A name, so that a later one breaks no site."""
     evidence: tuple[Descriptor, ...] = ()
     """DSSE envelopes over the bundle digest, as blobs."""
     attestations: tuple[Descriptor, ...] = ()

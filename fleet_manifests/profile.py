@@ -10,6 +10,13 @@ from pydantic import Field
 from fleet_manifests.errors import RefusedError
 from fleet_manifests.wire import Name, Wire
 
+EngineName = Literal["onnxruntime", "openvino"]
+"""What runs a build."""
+ONNXRUNTIME: EngineName = "onnxruntime"
+"""Every machine of the fleet has it."""
+OPENVINO: EngineName = "openvino"
+"""Those with the extra of that name have it."""
+
 
 class IsaClass(StrEnum):
     """Instruction set classes between which int8 answers may differ.
@@ -35,6 +42,15 @@ class HostFacts(Wire):
     cpu_model: str = "unknown"
     cores: Annotated[int, Field(ge=1)]
     memory_mb: Annotated[int, Field(ge=1)]
+    engines: tuple[Name, ...] = ()
+    """What can run a bundle beside ONNX Runtime, which every site has."""
+
+    def lacks(self, engine: str) -> str | None:
+        """Why this machine cannot run a build for that engine, or None where it can."""
+        if engine == ONNXRUNTIME or engine in self.engines:
+            return None
+        remedy = f"run: pip install 'lading[{engine}]'" if engine == OPENVINO else "update lading"
+        return f"its build is for the engine {engine}, which is not here; {remedy}"
 
     def isa(self) -> IsaClass | None:
         """The most specific class of this machine, or None where no profile could match."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fleet_manifests import DataError, WordEmbeddings, sha256_of
+from fleet_manifests.profile import OPENVINO
 from quantize.export import COMPANIONS, MODEL
 from quantize.graphs import integer_operators, operators
 from quantize.integers import to_integers
 from quantize.lexical_head import LEXICAL_HEAD, attach, detach, read_head
+from quantize.openvino import IR, IR_WEIGHTS, to_ir
 from quantize.passes import Samples, run_passes
 from quantize.recipes import UNPADDED, Recipe
 from quantize.split import split_weights, split_word_embeddings
 from quantize.staging import copy_present, staged
 
 RECORD = "recipe.json"
+NO_HEAD = (
+    "the model has a lexical head, which counts word pieces by an operator that OpenVINO does not have; use another "
+    "recipe, or leave the head out (training: {lexical_head: false})"
+)
 PREPARED = "passes.json"
 """What was done to a prepared graph."""
 
@@ -39,6 +44,9 @@ class BuildRecord:
     all or none; `drop-mask`: 1 where the build reads one unpadded text at a time and has no attention mask."""
     quantized: dict[str, int]
     """Integer operators in the build, by type."""
+    engine: str
+    model: str
+    """The file with the graph."""
     word_embeddings: dict[str, Any] | None
     """How `word_embeddings.bin` holds the table that was moved there (`fleet_manifests.WordEmbeddings`)."""
     weights: tuple[str, ...]
@@ -77,13 +85,14 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepa
     Args:
         recipe: what to do.
         onnx: the folder that `export_onnx` wrote.
-        out: a new or empty folder; gets `model.onnx`, its weights in files by what they mean, the tokenizer, labels,
-            arguments and `recipe.json`.
+        out: a new or empty folder; gets `model.onnx`, its weights in files by what they mean (of a recipe for OpenVINO
+            `model.xml` and `model.bin`), the tokenizer, labels, arguments and `recipe.json`.
         samples: token ids of training texts, for a recipe that `needs_texts`.
         prepared: what `prepare` made of the same model with the passes that the recipe begins with.
 
     Raises:
         DataError: the folder has no model, or the recipe cannot be applied to it.
+        MissingExtraError: a library of the recipe is not installed.
         StorageError: the disk is full or not writable.
         UsageError: `out` holds files already.
     """
@@ -95,11 +104,17 @@ def apply(recipe: Recipe, onnx: Path, out: Path, samples: Samples = (), *, prepa
         if prepared is not None:
             done = json.loads((prepared / PREPARED).read_text())["passes"]
             copy_present((MODEL,), prepared, stage)
-        done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
-        head = _put_back(onnx, model)
-        table = split_word_embeddings(model)
-        weights = split_weights(model) if table else ()
-        record = _record(recipe, source, (blocks, done), operators(model), (table, weights), head)
+        if recipe.engine == OPENVINO:
+            if (onnx / LEXICAL_HEAD).is_file():
+                raise DataError(f"recipe {recipe.name}: {NO_HEAD}")
+            record = _for_openvino(recipe, source, blocks, model, samples)
+        else:
+            done = _checked(f"recipe {recipe.name}", lambda: _rewrite(recipe, model, samples, done))
+            head = _put_back(onnx, model)
+            table = split_word_embeddings(model)
+            weights = split_weights(model) if table else ()
+            found = integer_operators(operators(model))
+            record = _record(recipe, source, (blocks, done), found, (table, weights), lexical_head=head)
         told = {name: value for name, value in asdict(record).items() if name != "lexical_head" or value is not None}
         (stage / RECORD).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
     return record
@@ -123,6 +138,14 @@ def _put_back(onnx: Path, model: Path) -> dict[str, Any] | None:
     head = read_head(onnx / LEXICAL_HEAD)
     attach(model, head)
     return head.told
+
+
+def _for_openvino(recipe: Recipe, source: str, blocks: int, model: Path, samples: Samples) -> BuildRecord:
+    """Put the IR in the place of a model; the record of that."""
+    assert recipe.quantization is not None
+    found = to_ir(model, recipe.quantization.reduce_range, samples)
+    model.unlink()
+    return _record(recipe, source, (blocks, {}), found, (None, (IR_WEIGHTS,)), IR)
 
 
 def _source(onnx: Path) -> Path:
@@ -160,9 +183,10 @@ def _record(
     recipe: Recipe,
     source: str,
     rewritten: tuple[int, dict[str, int]],
-    found: Counter[str],
+    quantized: dict[str, int],
     apart: tuple[WordEmbeddings | None, tuple[str, ...]],
-    lexical_head: dict[str, Any] | None,
+    model: str = MODEL,
+    lexical_head: dict[str, Any] | None = None,
 ) -> BuildRecord:
     """The record of a finished build."""
     from importlib import metadata
@@ -175,10 +199,12 @@ def _record(
         source=source,
         attention_blocks=blocks,
         passes=done,
-        quantized=integer_operators(found),
+        quantized=quantized,
+        engine=recipe.engine,
+        model=model,
         word_embeddings=table.model_dump(mode="json") if table else None,
         weights=weights,
         session=recipe.session.model_dump(mode="json"),
-        versions={name: metadata.version(name) for name in ("onnx", "onnxruntime")},
+        versions={name: metadata.version(name) for name in ("onnx", "onnxruntime", *recipe.libraries)},
         lexical_head=lexical_head,
     )

@@ -15,8 +15,8 @@ from quantize.passes import Samples
 class Quantization:
     """How matrix products become integer ones: weights signed, 8 bits, one scale per output channel."""
 
-    method: Literal["dynamic"] = "dynamic"
-    """`dynamic`: the range of an activation is that of the text at hand."""
+    method: Literal["dynamic", "calibrated"] = "dynamic"
+    """`dynamic`: the range of an activation is that of the text at hand. `calibrated`: NNCF fixes it on real texts."""
     reduce_range: bool = False
     """7-bit weights."""
 

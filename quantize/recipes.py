@@ -13,6 +13,8 @@ The ORT format, or the graph as the runtime optimized it, is no recipe: it holds
 the machine that wrote it, so every update of the runtime at a site would void the bundles there, signatures
 included; what it gains is 10-20 ms of loading.
 
+OpenVINO is another engine with kernels of its own; its recipes take the exported graph as it is (`quantize.openvino`).
+
 Instructions that multiply 8-bit numbers into 16 bits saturate (AVX2): machines without
 VNNI or dot product get weights of 7 bits (`reduce_range`), whose sums cannot overflow.
 """
@@ -20,11 +22,12 @@ VNNI or dot product get weights of 7 bits (`reduce_range`), whose sums cannot ov
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from fleet_manifests import HardwareProfile, IsaClass, RefusedError, SessionConfig, UsageError
 from fleet_manifests.bundle import CLASSICAL, TRANSFORMER
+from fleet_manifests.profile import ONNXRUNTIME, OPENVINO, EngineName
 from quantize.integers import Quantization
 from quantize.passes import PASSES
 
@@ -36,6 +39,8 @@ NO_SKIP_LAYER_NORM = SessionConfig(disabled_optimizers=("SkipLayerNormFusion",))
 UNPADDED = ("fuse-attention", "drop-mask")
 """Passes that change no answer."""
 FULL, REDUCED = Quantization(), Quantization(reduce_range=True)
+X86 = frozenset({IsaClass.AVX512_VNNI, IsaClass.X86_64_V3})
+"""What OpenVINO's integer kernels are made for."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,19 @@ class Recipe:
     after: tuple[str, ...] = ()
     """Rewrites of the quantized graph, in order."""
     session: SessionConfig = NO_SKIP_LAYER_NORM
+    engine: EngineName = ONNXRUNTIME
+    """What runs the build."""
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """What it is made with that is not part of every factory (`fleet_manifests.extra.EXTRAS`)."""
+        return (OPENVINO, "nncf") if self.engine == OPENVINO else ()
 
     @property
     def needs_texts(self) -> bool:
         """Whether real inputs have a part in what is built."""
+        if self.quantization is not None and self.quantization.method == "calibrated":
+            return True
         return any(PASSES[name].needs_texts for name in (*self.passes, *self.after))
 
     @property
@@ -113,12 +127,26 @@ def _int8(variant: _Variant, base: str, quantization: Quantization, isa: frozens
     )
 
 
+def _openvino(base: str, quantization: Quantization, isa: frozenset[IsaClass]) -> Recipe:
+    bits = "7-bit weights, which cannot saturate without VNNI" if quantization.reduce_range else "8-bit weights"
+    return Recipe(
+        f"openvino-{base}",
+        f"OpenVINO, int8 by NNCF, {bits}, ranges of activations fixed on training texts",
+        isa & X86,
+        quantization=replace(quantization, method="calibrated"),
+        session=SessionConfig(),
+        engine=OPENVINO,
+    )
+
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
         for recipe in (
             *(_int8(variant, "int8", FULL, FAST_INT8) for variant in VARIANTS),
             *(_int8(variant, "int8-reduced-range", REDUCED, ANY_INT8) for variant in VARIANTS),
+            _openvino("int8", FULL, FAST_INT8),
+            _openvino("int8-reduced-range", REDUCED, ANY_INT8),
             Recipe("fp32-fused", "full precision, attention fused", ANY, UNPADDED),
             Recipe(
                 "fp32-4bit-embeddings",

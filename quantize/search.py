@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from fleet_manifests import DataError, IntegrityError, Objective, RefusedError, Verdict
+from fleet_manifests import DataError, IntegrityError, MissingExtraError, Objective, RefusedError, Verdict
 from quantize.choice import Figures, Timing, choose, noise, ratios
 from quantize.recipes import Recipe
 
-REFUSALS = (DataError, IntegrityError, RefusedError)
+REFUSALS = (DataError, IntegrityError, MissingExtraError, RefusedError)
 """What makes a failed trial; a full disk or a wrong call ends the search."""
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from fleet_manifests import BundleConfig, DataError, IntegrityError, OciManifest, parse, sha256_of
 from fleet_manifests.bundle import BUNDLE_FILE, DOC_TYPE, WEIGHT_CONFIG_TYPE, WEIGHT_TYPE, bundle_name
+from fleet_manifests.profile import OPENVINO
 from release.artifacts import Kind, lay_out, reopen, require_plain, title
 
-_WEIGHTS = frozenset({".onnx", ".data", ".safetensors", ".bin", ".npy"})
+_WEIGHTS = frozenset({".onnx", ".xml", ".data", ".safetensors", ".bin", ".npy"})
 _DOCUMENTS = frozenset({".md", ".txt"})
 
 
@@ -73,5 +74,10 @@ def _about(name: str, config: BundleConfig) -> dict[str, Any]:
             "title": name,
             **({"family": base.name, "licenses": [base.licence]} if base else {"family": config.kind}),
         },
-        "config": {"format": PurePosixPath(config.model).suffix.removeprefix("."), "quantization": config.recipe},
+        "config": {"format": _format(config), "quantization": config.recipe},
     }
+
+
+def _format(config: BundleConfig) -> str:
+    """The model's format, as ModelPack names it."""
+    return "openvino" if config.engine == OPENVINO else PurePosixPath(config.model).suffix.removeprefix(".")

@@ -65,6 +65,7 @@ def check_candidate(candidate: Candidate, public_key: bytes | Trust, rules: Rule
         bundle=ref,
         defer_threshold=config.calibration.defer_threshold,
         verdict=worst(gate.verdict for gate in gates),
+        engine=config.engine,
         evidence=_attached(evidence),
         attestations=tuple(sorted((blob for _, blob in attestations), key=lambda blob: blob.digest)),
         cases=_cases(candidate),

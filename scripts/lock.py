@@ -15,13 +15,13 @@ from pathlib import Path
 
 
 def main(target: Path) -> None:
-    """Resolve `.[factory,dev]` in an empty environment and write the outcome to `target`."""
+    """Resolve `.[factory,openvino-factory,dev]` in an empty environment and write the outcome to `target`."""
     root = Path(__file__).resolve().parent.parent
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         report = Path(folder) / "report.json"
         command = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "--dry-run", "--report", str(report)]
-        subprocess.run([*command, f"{root}[factory,dev]"], check=True)
+        subprocess.run([*command, f"{root}[factory,openvino-factory,dev]"], check=True)
         installs = json.loads(report.read_text())["install"]
     pins = {item["metadata"]["name"].lower(): item["metadata"]["version"].split("+")[0] for item in installs}
     pins.pop("lading")

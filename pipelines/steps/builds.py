@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from fleet_manifests import Calibration, dump, parse
 from fleet_manifests.bundle import FROZEN, HEAD, NEIGHBOURS, TUNED, WORD_EMBEDDINGS, bundle_name
+from fleet_manifests.profile import OPENVINO
 from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers, trials
 from pipelines.steps.attestations import attest_bundle
-from pipelines.steps.configs import ENGINE_LIBRARIES, author_of, draft, resolved_profile
+from pipelines.steps.configs import ENGINE_LIBRARIES, author_of, draft, resolved_profile, versions
 from pipelines.steps.judges import VALIDATION
 from pipelines.steps.searches import track
 from pipelines.steps.trials import Inputs, Trials, described
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from evals.calibration import Calibrated
     from quantize.search import SearchResult
 
-WEIGHTS = ("model.onnx", WORD_EMBEDDINGS, FROZEN, TUNED, HEAD)
+WEIGHTS = ("model.onnx", WORD_EMBEDDINGS, FROZEN, TUNED, HEAD, "model.xml", "model.bin")
 BUILD_FILES = (*WEIGHTS, "tokenizer.json", "labels.json", "arguments.json", "recipe.json")
 CODE = ("pipelines.steps.builds", *trials.CODE)
 """What judges a build."""
@@ -61,6 +62,7 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
         parameters={
             "profile": profile.model_dump(mode="json"),
             "recipes": [described(recipe) for recipe in recipes],
+            "extras": versions(name for recipe in recipes for name in recipe.libraries),
             "gates": gates.model_dump(mode="json"),
         },
         code=(*CODE, "runtimes.measure", "pipelines.steps.timings"),
@@ -124,7 +126,7 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
         inputs={"quantized_model": build.digest, "corpus": corpus.digest},
         parameters={"config": config.model_dump(mode="json"), "author": author.described},
         code=("release", "fleet_manifests", *CODE),
-        libraries=("model-signing", *ENGINE_LIBRARIES),
+        libraries=("model-signing", *ENGINE_LIBRARIES, *((OPENVINO,) if config.engine == OPENVINO else ())),
     )
 
     def work(out: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,18 @@ if TYPE_CHECKING:
     from release.signing import Author
 
 ENGINE_LIBRARIES = ("onnxruntime", "tokenizers", "numpy")
+"""Those of every build; the version of another engine is in the fingerprint of the machine."""
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str | None]:
+    """Of each library; None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for name in sorted(set(libraries)):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def resolved_profile(project: Project, name: str) -> HardwareProfile:
@@ -59,6 +73,7 @@ def draft(
         isa=profile.isa if profile else IsaClass.HOST,
         recipe=recipe,
         kind=kind,
+        **_run_by(folder),
         **lengths,
         max_characters=spec.guardrails.max_characters if profile else 10**6,
         labels=() if retrieves else tuple(json.loads((folder / "labels.json").read_text())),
@@ -71,6 +86,12 @@ def draft(
         prompt_version=spec.prompt_version,
         policy_version=spec.policy_version,
     )
+
+
+def _run_by(folder: Path) -> dict[str, str]:
+    """The engine of a build and the file with its graph; an exported model has no record and the usual ones."""
+    found = _recorded(folder)
+    return {name: found[name] for name in ("engine", "model") if name in found}
 
 
 def _word_embeddings(folder: Path) -> WordEmbeddings | None:
@@ -87,9 +108,13 @@ def _recorded(folder: Path) -> dict[str, Any]:
 
 
 def dimension(folder: Path) -> int:
-    """Length of the embedding that an exported retriever gives."""
+    """Length of the embedding that a retriever gives."""
     import onnx
 
+    from quantize.openvino import IR, width_of
+
+    if (folder / IR).is_file():
+        return width_of(folder / IR)
     (output,) = onnx.load(str(folder / "model.onnx"), load_external_data=False).graph.output
     return int(output.type.tensor_type.shape.dim[-1].dim_value)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_manifests import BundleConfig, HardwareProfile, RefusedError, Verdict, digest_of, dump
+from fleet_manifests.extra import need_libraries
 from pipelines.project.load import Project
 from pipelines.steps.configs import ENGINE_LIBRARIES, draft
 from pipelines.steps.judges import Judge, judge_of
@@ -87,10 +88,12 @@ class Trials:
         """A recipe applied to the model.
 
         Raises:
+            MissingExtraError: a library of the recipe is not installed.
             RefusedError: it cannot be applied.
         """
         from quantize import apply
 
+        need_libraries(recipe.libraries)  # before the store keeps it: what is missing today may be there tomorrow
         model, corpus = self._inputs.model, self._inputs.corpus
         texts = recipe.needs_texts
         step = Step(
@@ -98,7 +101,7 @@ class Trials:
             inputs={"onnx_model": model.digest, **({"corpus": corpus.digest} if texts else {})},
             parameters={**described(recipe), **({"max_tokens": self._max_tokens} if texts else {})},
             code=BUILD_CODE,
-            libraries=("onnx", "onnxruntime", "numpy", *(("tokenizers",) if texts else ())),
+            libraries=("onnx", "onnxruntime", "numpy", *(("tokenizers",) if texts else ()), *recipe.libraries),
         )
 
         def work(out: Path) -> None:

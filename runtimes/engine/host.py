@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from fleet_manifests import HostFacts, Machine
+from fleet_manifests.profile import OPENVINO
 
 CPUINFO = Path("/proc/cpuinfo")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -25,6 +26,7 @@ def facts() -> HostFacts:
         cpu_model=fields.get("model name") or _microarchitecture(),
         cores=len(os.sched_getaffinity(0)),
         memory_mb=max(1, memory_bytes() // 2**20),
+        engines=(OPENVINO,) if openvino_version() is not None else (),
     )
 
 
@@ -40,6 +42,7 @@ def machine() -> Machine:
         python=platform.python_version(),
         onnxruntime=metadata.version("onnxruntime"),
         build=onnxruntime_build(),
+        openvino=openvino_version(),
     )
 
 
@@ -49,6 +52,14 @@ def onnxruntime_build() -> str:
     import onnxruntime
 
     return " ".join(onnxruntime.get_build_info().split())
+
+
+def openvino_version() -> str | None:
+    """The version of OpenVINO here; None where it is not installed."""
+    try:
+        return metadata.version(OPENVINO)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def parse_cpuinfo(text: str) -> dict[str, str]:

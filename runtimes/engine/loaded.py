@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fleet_manifests import BundleConfig, DataError, IntegrityError, RefusedError, Task, UsageError
-from runtimes.engine.parts import Session, file_of, open_table, open_tokenizer
+from runtimes.engine.parts import file_of, open_tokenizer
+from runtimes.engine.sessions import open_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ class Loaded(ABC):
 
         Raises:
             IntegrityError: a file is missing, damaged or not what `config` says.
+            MissingExtraError: the engine that `config` names is not installed.
             RefusedError: the bundle is for another task.
             UsageError: `threads` is below 1.
         """
@@ -43,8 +45,7 @@ class Loaded(ABC):
         """Of one run of the graph."""
         self._where = folder
         self._tokenizer = open_tokenizer(file_of(folder, config.tokenizer, "tokenizer"), config.max_tokens)
-        table = open_table(folder, config.word_embeddings) if config.word_embeddings else None
-        self._session = Session(file_of(folder, config.model, "model"), config.session, self.OUTPUT, threads, table)
+        self._session = open_session(folder, config, self.OUTPUT, threads)
         self._try()
 
     def _encode(self, text: str) -> tuple[list[int], bool]:

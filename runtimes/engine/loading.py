@@ -27,6 +27,7 @@ def load(folder: Path, *, threads: int | None = None) -> Engine:
 
     Raises:
         IntegrityError: `bundle.json` or a file is missing, damaged or not what it should be.
+        MissingExtraError: the engine that it names is not installed.
         RefusedError: the bundle is for another task.
         UsageError: `threads` is below 1.
     """
@@ -55,6 +56,7 @@ def load_parts(folder: Path, config: BundleConfig, *, threads: int | None = None
 
     Raises:
         IntegrityError: a file is missing, damaged or not what `config` says.
+        MissingExtraError: the engine that `config` names is not installed.
         RefusedError: `config` is for another task.
         UsageError: `threads` is below 1.
     """

@@ -164,6 +164,8 @@ def choose(found: Accepted, wanted: Wanted, host: HostFacts) -> Candidate:
         )
     if (reason := revoked(manifest.revocations).get(build.bundle.digest)) is not None:
         raise RefusedError(f"workflow {workflow}: its bundle was revoked: {reason}")
+    if (lack := host.lacks(build.engine)) is not None:
+        raise RefusedError(f"workflow {workflow}: {lack}")
     candidate = Candidate(workflow, entry, profile, build, manifest.version)
     _offered(candidate)
     return candidate

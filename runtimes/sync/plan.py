@@ -176,7 +176,7 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
     for name, entry in sorted(manifest.workflows.items()):
         if not _NAME.fullmatch(name):
             raise IntegrityError(f"{manifest.channel}/manifest.json: workflows: {name!r} is not a name")
-        reason = _reason_against(name, entry, manifest, assignment, profile)
+        reason = _reason_against(name, entry, manifest, assignment, profile, host)
         if reason is not None:
             skipped[name] = reason
             if (build := entry.builds.get(profile.name)) is not None and build.bundle.digest in reasons:
@@ -202,7 +202,12 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
 
 
 def _reason_against(
-    name: str, entry: WorkflowEntry, manifest: FleetManifest, assignment: Assignment, profile: HardwareProfile
+    name: str,
+    entry: WorkflowEntry,
+    manifest: FleetManifest,
+    assignment: Assignment,
+    profile: HardwareProfile,
+    host: HostFacts,
 ) -> str | None:
     """Why a workflow does not run here, or None where it does."""
     if assignment.workflows and name not in assignment.workflows:
@@ -218,7 +223,7 @@ def _reason_against(
         return f"its evidence for profile {profile.name} says {build.verdict.value}, not pass"
     if (reason := revoked(manifest.revocations).get(build.bundle.digest)) is not None:
         return f"its bundle was revoked: {reason}"
-    return None
+    return host.lacks(build.engine)
 
 
 def revoked(revocations: Iterable[Revocation]) -> dict[str, str]:

@@ -76,3 +76,19 @@ def test_a_classical_model_has_no_base_of_its_own_and_counts_characters(document
 def test_a_kind_of_tomorrow_is_read_today(documents: dict[str, Wire]) -> None:
     data = json.loads(dump(documents["bundle.v1"])) | {"kind": "state-space"}
     assert parse(BundleConfig, json.dumps(data).encode()).kind == "state-space"
+
+
+def test_a_bundle_names_its_engine_and_an_unknown_one_is_refused(documents: dict[str, Wire]) -> None:
+    said = json.loads(dump(documents["bundle.v1"]))
+    assert said["engine"] == "onnxruntime"
+    ours = said | {"engine": "openvino", "model": "model.xml", "weights": ["model.bin"]}
+    assert parse(BundleConfig, json.dumps(ours).encode()).files == ("model.xml", "tokenizer.json", "model.bin")
+    with pytest.raises(IntegrityError, match=r"bundle\.json: engine: Input should be 'onnxruntime' or 'openvino'"):
+        parse(BundleConfig, json.dumps(said | {"engine": "later"}).encode(), where="bundle.json")
+
+
+def test_only_onnxruntime_shares_a_table(documents: dict[str, Wire]) -> None:
+    table = {"initializer": "words", "dtype": "int8", "shape": [4, 2]}
+    said = json.loads(dump(documents["bundle.v1"])) | {"engine": "openvino", "word_embeddings": table}
+    with pytest.raises(IntegrityError, match="engine openvino has them inside the model"):
+        parse(BundleConfig, json.dumps(said).encode())

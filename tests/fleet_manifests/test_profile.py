@@ -67,3 +67,11 @@ def test_manifest_resolves_the_preferred_profile(manifest: FleetManifest, profil
         both.profile_for(HASWELL, kind="edge", wanted=None)
     with pytest.raises(RefusedError, match="lists none"):
         both.profile_for(ZEN4, kind="central", wanted=None)
+
+
+def test_a_machine_runs_builds_of_the_engines_it_has() -> None:
+    both = ZEN4.model_copy(update={"engines": ("openvino",)})
+    assert ZEN4.lacks("onnxruntime") is None
+    assert both.lacks("openvino") is None
+    assert "engine openvino, which is not here; run: pip install 'lading[openvino]'" in (ZEN4.lacks("openvino") or "")
+    assert "engine later, which is not here; update lading" in (both.lacks("later") or "")

@@ -28,7 +28,7 @@ def test_golden(name: str, documents: dict[str, Wire]) -> None:
     assert dump(documents[name]) == (GOLDENS / f"{name}.json").read_bytes()
 
 
-@pytest.mark.parametrize("path", sorted((GOLDENS / "earlier").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((GOLDENS / "earlier").rglob("*.json")), ids=lambda path: path.stem)
 def test_what_an_earlier_release_wrote_is_read_for_ever(path: Path) -> None:
     kind = DOCUMENTS[".".join(path.name.split(".")[:2])]  # `bundle.v1.json`, `bundle.v1.2.json`
     value = parse(kind, path.read_bytes())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from fleet_manifests import DataError, IntegrityError, LadingError, Objective, RefusedError, StorageError, Verdict
+from fleet_manifests.extra import need_libraries
 from quantize import RECIPES, Recipe, Score, search
 from quantize.choice import Timing
 from quantize.search import Outcome
@@ -177,3 +181,19 @@ def test_a_full_disk_ends_the_search(build) -> None:
 def test_no_recipes_no_build(build) -> None:
     with pytest.raises(RefusedError, match="no recipe passes"):
         search((), build, EVERY, never).require()
+
+
+def test_a_recipe_whose_library_is_missing_fails_and_the_others_go_on(build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", ModuleType("openvino"))
+    monkeypatch.setattr(sys.modules["openvino"], "__spec__", ModuleSpec("openvino", None))
+    monkeypatch.setitem(sys.modules, "nncf", None)
+
+    def half(recipe: Recipe) -> Path:
+        need_libraries(recipe.libraries)
+        return build(recipe)
+
+    result = search((RECIPES["openvino-int8"], *ALL), half, EVERY, timed)
+    assert result.require().recipe == "int8-reduced-range"
+    (failed,) = [trial for trial in result.trials if trial.outcome is Outcome.FAILED]
+    assert failed.recipe == "openvino-int8"
+    assert failed.reason == "not built: nncf is needed and not installed; run: pip install 'lading[openvino-factory]'"

@@ -253,3 +253,18 @@ def test_a_bundle_that_was_touched_does_not_open(builder: Any, tmp_path: Path, a
     attack(out)
     with pytest.raises(IntegrityError):
         open_bundle(out)
+
+
+def test_a_bundle_for_openvino_holds_its_own_files(builder: Any, tmp_path: Path) -> None:
+    told = {"engine": "openvino", "model": "model.xml", "weights": ("model.bin",)}
+    config = builder.config().model_copy(update=told)
+    files = builder.files()
+    ours = {**files, "model.xml": files["model.onnx"], "model.bin": files["model.onnx"]}
+    del ours["model.onnx"]
+    manifest = assemble(ours, config, tmp_path / "out")
+    kinds = {layer.path: layer.media_type for layer in manifest.layers}
+    assert kinds["model.xml"] == kinds["model.bin"] == WEIGHT_TYPE
+    assert json.loads((tmp_path / "out" / "config.json").read_bytes())["config"]["format"] == "openvino"
+    assert open_bundle(tmp_path / "out") == (manifest, config)
+    with pytest.raises(DataError, match=r"names model\.bin; it is not among the files"):
+        assemble({name: path for name, path in ours.items() if name != "model.bin"}, config, tmp_path / "less")

@@ -158,3 +158,33 @@ def test_a_derivation_is_published_with_its_inputs_and_carried_on(
     (other,) = second.derivations
     assert other.target != one.target and other.base == one.base
     assert one.adapter.digest in {delta.base.digest for delta in second.deltas if delta.base}
+
+
+def openvino_candidate(builder: Any, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A candidate for OpenVINO whose `model.bin` has these bytes."""
+    files = builder.files(f"ir-{digest_of(raw)[7:15]}")
+    weights = files["model.onnx"].with_name("model.bin")
+    weights.write_bytes(raw)
+    given = {**files, "model.xml": files["model.onnx"], "model.bin": weights}
+    del given["model.onnx"]
+    told = {"engine": "openvino", "model": "model.xml", "weights": ("model.bin",)}
+    config = builder.config().model_copy(update=told)
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "files", lambda *_: given)
+        patch.setattr(builder, "config", lambda *_: config)
+        return builder.candidate()
+
+
+def test_a_build_for_openvino_is_named_so_and_updated_by_deltas(
+    release: Release, builder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, entry = release.repository.public, {"triage": builder.entry()}
+    release.promote("canary", [builder.candidate()], entry)
+    first = release.promote("canary", [openvino_candidate(builder, NOISE, monkeypatch)], entry)
+    assert [build.engine for build in first.workflows["triage"].builds.values()] == ["openvino"]
+    second = release.promote("canary", [openvino_candidate(builder, near(NOISE, 50), monkeypatch)], entry)
+    updates = parse(Updates, read_blob(public, second.updates))
+    (weights,) = [place for place in updates.recent if place.endswith("/model.bin")]
+    newest, older = updates.recent[weights]
+    assert (older.digest, newest.digest) in {(one.base.digest, one.target.digest) for one in updates.deltas if one.base}
+    assert updates.derivations == ()

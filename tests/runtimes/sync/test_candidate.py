@@ -217,6 +217,9 @@ def test_what_may_not_be_measured_here_is_refused_before_a_blob_is_fetched(bench
     bench.repository.builds["exception_triage", "edge-x86-vnni"] = build.model_copy(update={"cases": None})
     bench.repository.release(5, "candidates")
     bench.refused(RefusedError, "its texts are not published")
+    bench.repository.builds["exception_triage", "edge-x86-vnni"] = build.model_copy(update={"engine": "openvino"})
+    bench.repository.release(6, "candidates")
+    bench.refused(RefusedError, "engine openvino, which is not here; run: pip install")
 
 
 def test_the_channel_may_be_read_from_a_stick(bench: Bench, tmp_path: Path) -> None:

@@ -258,3 +258,13 @@ def test_the_clock_may_stand_still() -> None:
         Floor(seen=NOW).check_clock(NOW - timedelta(seconds=1))
     with pytest.raises(IntegrityError, match="set the clock"):
         Floor().check_clock(BUILT - timedelta(seconds=1))
+
+
+def test_a_build_for_an_engine_that_is_not_here_is_skipped() -> None:
+    builds = {"p": entry().builds["p"].model_copy(update={"engine": "openvino"})}
+    offered = manifest(workflows={"flow": entry(builds=builds), "other": entry(workflow="other")})
+    plan = make_plan(offered, DIGEST, assignment(), HOST)
+    assert set(plan.chosen) == {"other"}
+    assert "openvino, which is not here; run: pip install 'lading[openvino]'" in plan.skipped["flow"]
+    able = HOST.model_copy(update={"engines": ("openvino",)})
+    assert set(make_plan(offered, DIGEST, assignment(), able).chosen) == {"flow", "other"}
