@@ -94,7 +94,9 @@ def test_a_lost_floor_is_what_the_active_version_proves(running: Any) -> None:
     (running.state / "floor.json").unlink()
     rebuilt = load_floor(running.state, active)
     unnoted = {channel: one.model_copy(update={"by": None}) for channel, one in kept.manifests.items()}
-    assert rebuilt == kept.model_copy(update={"assigned_by": None, "manifests": unnoted}), "all but whose keys they were"
+    assert rebuilt == kept.model_copy(update={"assigned_by": None, "manifests": unnoted}), (
+        "all but whose keys they were"
+    )
     assert load_floor(running.state, None) == Floor()
 
 
