@@ -175,7 +175,7 @@ def test_a_fail_is_a_fail_and_is_offered_nowhere(
     one = Candidate("triage", project.profile("edge"), Path("x"), ())
     monkeypatch.setattr(candidates, "candidates", lambda project, workflows: [one])
     checked = check_candidate(one, b"")
-    monkeypatch.setattr("release.check_candidate", lambda candidate, key: checked)
+    monkeypatch.setattr("release.check_candidate", lambda candidate, key, rules: checked)
     from pipelines.steps.release import release_of
 
     release = release_of(project)
