@@ -7,7 +7,7 @@ PYTEST  ?= $(BIN)/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit conformance lint dev bench arm64-root lock clean
+.PHONY: help install demo test unit conformance lint dev bench openvino arm64-root lock clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ dev: install  ## Dagster and MLflow on one project, in the browser
 
 bench: install  ## the figures of docs/benchmarks.md, as ratios taken in one run
 	$(BIN)/python -m benchmarks
+
+openvino: install  ## OpenVINO into the environment, and the tests that need it
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[openvino-factory]'
+	$(PYTEST) tests/quantize/test_openvino.py tests/runtimes/engine/test_openvino.py
 
 arm64-root: install  ## what emulating an Arm processor needs, into the folder LADING_ARM64_ROOT (Debian)
 	$(BIN)/python -m scripts.arm64_root "$(LADING_ARM64_ROOT)"

@@ -35,7 +35,7 @@ from fleet_manifests.bundle import FILEPATH
 from runtimes.sync.active import Active, ActivePack
 from runtimes.sync.contents import check_layout, check_pack_config
 from runtimes.sync.packs import PackParts, is_encrypted, key_missing
-from runtimes.sync.plan import Plan, make_plan, without_revoked
+from runtimes.sync.plan import Plan, make_plan, revoked, without_revoked
 
 pytestmark = pytest.mark.unit
 
@@ -197,14 +197,14 @@ def test_a_revoked_pack_is_not_chosen_and_stops_where_it_runs() -> None:
     said = {"sops": "its knowledge pack was revoked: wrong torque"}
     made = make_plan(revoking, OTHER, assignment(), HOST)
     assert (made.chosen, made.skipped) == ({}, said)
-    stopped = without_revoked(active(), revoking, NOW)
+    stopped = without_revoked(active(), revoked(revoking.revocations), NOW)
     assert (stopped.workflows, stopped.skipped) == ({}, said)
     assert made.is_running(stopped), "what was stopped at once is what the plan says: nothing is installed again"
 
 
 def test_a_revoked_bundle_is_named_before_its_pack() -> None:
     reasons = (Revocation(bundle=PACK, reason="old"), Revocation(bundle=BUNDLE, reason="swapped"))
-    assert without_revoked(active(), manifest(pack(), revocations=reasons), NOW).skipped == {
+    assert without_revoked(active(), revoked(reasons), NOW).skipped == {
         "sops": "its bundle was revoked: swapped"
     }
 
