@@ -25,7 +25,7 @@ from evals.questions import read_questions
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.steps.models import rows
 from pipelines.store import Store
-from quantize.export import output_of, tokenize
+from quantize.folder import output_of, tokenize
 
 FLIPS_GOAL, NEIGHBOURS_GOAL, LOSS_GOAL = 0.013, 0.93, 0.003
 FIRST = 10

@@ -31,7 +31,7 @@ import torch
 from benchmarks import engines, int8_peak
 from benchmarks.engines import Side
 from quantize import export_onnx
-from quantize.export import tokenize
+from quantize.folder import tokenize
 from runtimes.engine import host
 
 LABELS = tuple(f"class_{index}" for index in range(9))

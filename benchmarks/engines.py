@@ -18,7 +18,7 @@ import numpy as np
 from fleet_manifests import BaseRef, BundleConfig, IsaClass, SessionConfig, Task
 from quantize import RECIPES, apply
 from quantize.build import RECORD
-from quantize.export import tokenize
+from quantize.folder import tokenize
 from quantize.openvino import IR, width_of
 from runtimes.engine import Embedder, Engine, host, load_embedder_parts, load_parts
 

@@ -13,7 +13,8 @@ result; both are arguments, so this package knows neither the training nor the e
 
 from quantize.build import BuildRecord, apply
 from quantize.classical import export_classical
-from quantize.export import ExportResult, Parity, export_onnx
+from quantize.export import ExportResult, export_onnx
+from quantize.parity import Parity
 from quantize.recipes import RECIPES, Recipe, candidates, recipe_named
 from quantize.search import Score, SearchResult, Trial, search
 

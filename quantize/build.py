@@ -10,7 +10,7 @@ from typing import Any
 
 from fleet_manifests import DataError, WordEmbeddings, sha256_of
 from fleet_manifests.profile import OPENVINO
-from quantize.export import COMPANIONS, MODEL
+from quantize.folder import COMPANIONS, MODEL
 from quantize.graphs import integer_operators, operators
 from quantize.integers import to_integers
 from quantize.lexical_head import LEXICAL_HEAD, attach, detach, read_head

@@ -13,19 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_manifests import DataError
 from fleet_manifests.bundle import CLASSICAL
-from quantize.export import (
-    ARGUMENTS,
-    MODEL,
-    OPSET,
-    TOKENIZER,
-    TOLERANCE,
-    ExportResult,
-    Parity,
-    accept,
-    exported,
-    run_errors,
-    tokenize,
-)
+from quantize.export import OPSET, ExportResult, exported
+from quantize.folder import ARGUMENTS, MODEL, TOKENIZER, tokenize
+from quantize.parity import TOLERANCE, Parity, accept, run_errors
 from quantize.staging import staged
 from quantize.tfidf import block, shared_constants
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from fleet_manifests import BaseRef, Descriptor, Gate, HardwareProfile, Verdict, worst
 from fleet_manifests.bundle import BundleRef, bundle_name
 from fleet_manifests.knowledge import pack_name
 from fleet_manifests.manifest import BuildEntry, PackRef
 from release.checks import Blob
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,28 @@ class PackCandidate:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What was found of a candidate."""
+class _Found(Generic[C]):
+    """The points of a check."""
 
-    candidate: Candidate
+    candidate: C
     gates: tuple[Gate, ...]
     """Points of the check; only those that fail say that something is wrong with the candidate."""
-    entry: BuildEntry | None = None
-    """How a manifest names it; None where the bundle itself does not hold."""
-    base: BaseRef | None = None
-    blobs: tuple[Blob, ...] = field(default=(), repr=False)
-    """Every blob that the entry leads to, and the file that holds it."""
 
     @property
     def verdict(self) -> Verdict:
         """All points together."""
         return worst(gate.verdict for gate in self.gates)
+
+
+@dataclass(frozen=True)
+class Checked(_Found[Candidate]):
+    """What was found of a candidate."""
+
+    entry: BuildEntry | None = None
+    """How a manifest names it; None where the bundle itself does not hold."""
+    base: BaseRef | None = None
+    blobs: tuple[Blob, ...] = field(default=(), repr=False)
+    """Every blob that the entry leads to, and the file that holds it."""
 
     @property
     def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:
@@ -82,23 +91,15 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class CheckedPack:
+class CheckedPack(_Found[PackCandidate]):
     """What was found of a pack."""
 
-    candidate: PackCandidate
-    gates: tuple[Gate, ...]
-    """Points of the check; only those that fail say that something is wrong with the pack."""
     ref: PackRef | None = None
     """How a manifest names it; None where the pack itself does not hold."""
     artifact: BundleRef | None = None
     """The same as OCI tools see it."""
     blobs: tuple[Blob, ...] = field(default=(), repr=False)
     """Every blob that the reference leads to, and the file that holds it."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """All points together."""
-        return worst(gate.verdict for gate in self.gates)
 
     @property
     def published(self) -> tuple[BundleRef, tuple[Descriptor, ...]] | None:

@@ -14,7 +14,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -91,15 +91,7 @@ class Tree:
         with storage(target):
             if target.exists() and _digest(target) == (blob.digest, blob.size):
                 return
-        temporary = self._temporary(target)
-        try:
-            with storage(target):
-                found = _copy(source, temporary)
-            if found != (blob.digest, blob.size):
-                raise IntegrityError(f"blob {blob.digest} of {blob.size} bytes: found {found[0]} of {found[1]} bytes")
-            self._place(temporary, target, None)
-        finally:
-            temporary.unlink(missing_ok=True)
+        self._put(source, target, None, blob)
 
     def write(self, name: str, raw: bytes, *, shared: bool = False) -> None:
         """Write one file of the tree.
@@ -120,13 +112,7 @@ class Tree:
                 previous = None
         if previous == raw:
             return
-        temporary = self._temporary(target)
-        try:
-            with storage(target):
-                _copy(raw, temporary)
-            self._place(temporary, target, previous if shared else None)
-        finally:
-            temporary.unlink(missing_ok=True)
+        self._put(raw, target, previous if shared else None)
 
     def settle(self) -> None:
         """Make all that was written durable: contents, then names; side by side, as a disk groups its syncs.
@@ -138,8 +124,8 @@ class Tree:
             _sync_all(self.public)
         else:
             with ThreadPoolExecutor(_SYNCS) as pool:
-                list(pool.map(_sync, sorted(self._unsettled)))
-                list(pool.map(_sync, sorted({path.parent for path in self._unsettled})))
+                list(pool.map(sync, sorted(self._unsettled)))
+                list(pool.map(sync, sorted({path.parent for path in self._unsettled})))
         self._unsettled.clear()
         self._clear()
 
@@ -179,15 +165,25 @@ class Tree:
         with suppress(OSError):
             self._staging.rmdir()
 
-    def _place(self, temporary: Path, target: Path, previous: bytes | None) -> None:
-        """Give a finished file its name, and remember how to take it back."""
-        with storage(target):
-            temporary.replace(target)
+    def _put(
+        self, source: Path | bytes, target: Path, previous: bytes | None, expected: Descriptor | None = None
+    ) -> None:
+        """Write a file beside, give it its name when it is whole, and remember how to take it back."""
+        temporary = self._temporary(target)
+        with ExitStack() as failing:
+            failing.callback(temporary.unlink, missing_ok=True)
+            with storage(target):
+                digest, size = _copy(source, temporary)
+            if expected is not None and (digest, size) != (expected.digest, expected.size):
+                raise IntegrityError(f"blob {expected.digest} of {expected.size} bytes: found {digest} of {size} bytes")
+            with storage(target):
+                temporary.replace(target)
+            failing.pop_all()
         self._undo.append((target, previous))
         self._unsettled.add(target)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Make a file's content, or a folder's names, durable."""
     with storage(path):
         descriptor = os.open(path, os.O_RDONLY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,11 +115,9 @@ def snapshot(
 
     Example: lading snapshot sop_assistant
     """
-    found = project_of("snapshot", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps import library
+    with changing("snapshot", project) as found:
+        from pipelines.steps import library
 
-    with locked(found):
         library.sop_documents(found)
         passages, source = library.snapshot(found, workflow, renew=True)
     typer.echo(f"{source.name}: {len(passages)} passages frozen; the next build of {workflow} trains on them")
@@ -183,6 +183,20 @@ def dev(project: ProjectOption = None, port: int = 3000, mlflow_port: int = 5000
     from pipelines.cli.servers import serve
 
     serve(found, port=port, mlflow_port=mlflow_port)
+
+
+@contextmanager
+def changing(command: str, chosen: Path | None) -> Iterator[Project]:
+    """The project that a command changes, which nobody else does meanwhile.
+
+    Raises:
+        LadingError: the factory is not installed, there is no valid project, or another process is at work on it.
+    """
+    found = project_of(command, chosen)
+    from pipelines.cli.runs import locked
+
+    with locked(found):
+        yield found
 
 
 def project_of(command: str, chosen: Path | None) -> Project:

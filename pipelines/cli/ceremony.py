@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli import output, tables
-from pipelines.cli.app import JsonOption, ProjectOption, project_of
+from pipelines.cli.app import JsonOption, ProjectOption, changing, project_of
 
 if TYPE_CHECKING:
     from release.ceremony import Ceremonies, Ceremony
@@ -249,11 +249,9 @@ def _hold(
     prepare: Callable[[Ceremonies], Ceremony],
 ) -> None:
     """Say what a ceremony will do, ask, do it, and say what is left to a person."""
-    found = project_of(f"release ceremony {command}", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.keys import ceremonies_of
+    with changing(f"release ceremony {command}", project) as found:
+        from pipelines.steps.keys import ceremonies_of
 
-    with locked(found):
         ceremony = prepare(ceremonies_of(found, media or (), actor))
         typer.echo(f"{ceremony.name}: this will")
         for line in ceremony.will:

@@ -9,7 +9,7 @@ import typer
 
 from fleet_manifests import RefusedError
 from pipelines.cli import output
-from pipelines.cli.app import JsonOption, ProjectOption, project_of
+from pipelines.cli.app import JsonOption, ProjectOption, changing, project_of
 from pipelines.cli.app import app as app
 from pipelines.cli.ceremony import ceremony_app, keys_app
 from pipelines.cli.gc import gc
@@ -68,11 +68,9 @@ def import_(
 
     Example: lading receipts import /media/usb/receipts
     """
-    found = project_of("receipts import", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.receipts import import_receipts
+    with changing("receipts import", project) as found:
+        from pipelines.steps.receipts import import_receipts
 
-    with locked(found):
         done = import_receipts(found, folder)
     output.show(done, output.imported, as_json=json)
     if done.problems:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fleet_manifests import UsageError, program
+from pipelines.cli.app import JsonOption, ProjectOption, project_of
 
 MEGABYTE = 1_000_000
 
@@ -19,17 +20,13 @@ def gc(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     person: Annotated[str, typer.Option("--as", help="Who cleans up; the release log keeps it.")] = "unattended",
-    project: Annotated[
-        Path | None,
-        typer.Option("--project", envvar="LADING_PROJECT", help="Project folder; else the nearest lading.yaml above."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+    project: ProjectOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Remove old metadata, and blobs that no unexpired manifest, pending release or reporting site needs.
 
     Example: lading release gc --reports reports --dry-run
     """
-    from pipelines.cli.app import project_of
     from pipelines.steps.release import release_of
     from release.gc import collect, named_in
     from release.pending import FOLDER

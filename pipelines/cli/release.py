@@ -8,7 +8,7 @@ import typer
 
 from fleet_manifests import RefusedError, UsageError
 from pipelines.cli import output, tables
-from pipelines.cli.app import JsonOption, ProjectOption, WorkflowsOption, project_of
+from pipelines.cli.app import JsonOption, ProjectOption, WorkflowsOption, changing
 
 if TYPE_CHECKING:
     from pipelines.steps.approvals import Done
@@ -49,11 +49,9 @@ def promote(
 
     Example: lading release promote stable --as alice
     """
-    found = project_of("release promote", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.approvals import promote as promote_
+    with changing("release promote", project) as found:
+        from pipelines.steps.approvals import promote as promote_
 
-    with locked(found):
         done = promote_(
             found, channel, workflows=workflow or (), managers=managers or (), renew_reference=renew_reference
         )
@@ -77,15 +75,13 @@ def approve(
 
     Example: lading release approve stable --as bob
     """
-    found = project_of("release approve", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.approvals import approve as approve_
-    from pipelines.steps.approvals import waiting
-    from pipelines.steps.diffs import diff
-
     if json and not yes:
         raise UsageError("--json prints for a script, which cannot be asked; give --yes, and --digest with it")
-    with locked(found):
+    with changing("release approve", project) as found:
+        from pipelines.steps.approvals import approve as approve_
+        from pipelines.steps.approvals import waiting
+        from pipelines.steps.diffs import diff
+
         if (pending := waiting(found, channel)) is None:
             raise RefusedError(f"{channel}: nothing is pending; `lading release promote` proposes a version")
         if not yes:
@@ -102,11 +98,9 @@ def reject(channel: StableArgument, manager: PersonOption, reason: ReasonOption,
 
     Example: lading release reject stable --as carol --reason "wait for the new corpus"
     """
-    found = project_of("release reject", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.approvals import reject as reject_
+    with changing("release reject", project) as found:
+        from pipelines.steps.approvals import reject as reject_
 
-    with locked(found):
         dropped = reject_(found, channel, manager, reason)
     what = f"version {dropped.version}, proposed by {', '.join(dropped.by)}," if dropped else "a damaged version"
     typer.echo(f"{channel}: {what} was dropped")
@@ -124,11 +118,9 @@ def halt(
 
     Example: lading release halt stable --as alice --reason "two sites report wrong labels"
     """
-    found = project_of("release halt", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.approvals import halt as halt_
+    with changing("release halt", project) as found:
+        from pipelines.steps.approvals import halt as halt_
 
-    with locked(found):
         given = halt_(found, channel, reason, manager)
     output.show(given, tables.orders, as_json=json)
 
@@ -145,11 +137,9 @@ def resume(
 
     Example: lading release resume stable --as alice --reason "the labels were right"
     """
-    found = project_of("release resume", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.approvals import resume as resume_
+    with changing("release resume", project) as found:
+        from pipelines.steps.approvals import resume as resume_
 
-    with locked(found):
         done = resume_(found, channel, reason, managers or ())
     _show(done, as_json=json)
 
@@ -167,11 +157,9 @@ def rollback(
 
     Example: lading release rollback stable --to 3 --as alice --reason "more deferrals than before"
     """
-    found = project_of("release rollback", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.approvals import rollback as rollback_
+    with changing("release rollback", project) as found:
+        from pipelines.steps.approvals import rollback as rollback_
 
-    with locked(found):
         done = rollback_(found, channel, to, reason, managers or ())
     _show(done, as_json=json)
 
@@ -191,11 +179,9 @@ def revoke(
 
     Example: lading release revoke 3fa1b2c4d5e6 --as alice --reason "trained on wrong labels"
     """
-    found = project_of("release revoke", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.approvals import revoke as revoke_
+    with changing("release revoke", project) as found:
+        from pipelines.steps.approvals import revoke as revoke_
 
-    with locked(found):
         done = revoke_(found, digest, reason, manager)
     output.show(done, tables.stopped, as_json=json)
 
@@ -208,11 +194,9 @@ def publish(project: ProjectOption = None, json: JsonOption = False) -> None:
 
     Example: lading release publish && python -m http.server -d demo/public
     """
-    found = project_of("release publish", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps.release import publish as publish_
+    with changing("release publish", project) as found:
+        from pipelines.steps.release import publish as publish_
 
-    with locked(found):
         published = publish_(found)
     output.show(published, output.published, as_json=json)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli import output, tables
-from pipelines.cli.app import JsonOption, ProjectOption, project_of
+from pipelines.cli.app import JsonOption, ProjectOption, changing, project_of
 from pipelines.cli.release import ChannelArgument
 from pipelines.cli.release import app as app
 
@@ -108,11 +108,9 @@ def card(
 
     Example: lading release card --out card.html
     """
-    found = project_of("release card", project)
-    from pipelines.cli.runs import locked
-    from pipelines.steps import cards
+    with changing("release card", project) as found:
+        from pipelines.steps import cards
 
-    with locked(found):
         kept = cards.release_card(found)
     if out is not None:
         output.write(out, kept.read_bytes())

@@ -44,7 +44,7 @@ def family_of(project: Project, workflow: str) -> ModuleType:
 
 def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry:
     """The build of a profile: of the recipes that keep the accuracy on validation the one it prefers, calibrated."""
-    from quantize.export import kind_of
+    from quantize.folder import kind_of
     from quantize.recipes import candidates
     from quantize.search import search
 

@@ -56,7 +56,7 @@ def draft(
     project: Project, workflow: str, folder: Path, corpus: Path, recipe: str, profile: HardwareProfile | None
 ) -> BundleConfig:
     """The bundle configuration of a build that is not calibrated yet; without a profile, of the unquantized model."""
-    from quantize.export import kind_of
+    from quantize.folder import kind_of
     from quantize.recipes import session_of
 
     spec = project.workflow(workflow)

@@ -63,12 +63,11 @@ def offered(project: Project) -> list[Offered]:
     Raises:
         RefusedError: nothing is released yet.
     """
+    from release.history import digests
+
     release = _release(project)
     found = examine(project, release, (), set(Verdict))
-    named = {
-        channel: {*manifest.bundles(), *(pack.blob.digest for pack in manifest.knowledge_packs)}
-        for channel, manifest in release.status().channels.items()
-    }
+    named = {channel: set(digests(manifest)) for channel, manifest in release.status().channels.items()}
     told = []
     every: list[Checked | CheckedPack] = [*found.builds, *found.packs]
     for one in every:
@@ -78,7 +77,7 @@ def offered(project: Project) -> list[Offered]:
         if name in found.emulated:
             gates = (*gates, Gate(name="emulated", verdict=Verdict.FAIL, reason=found.emulated[name]))
         verdict = Verdict.FAIL if name in found.emulated else one.verdict
-        channels = tuple(channel for channel, digests in named.items() if digest in digests)
+        channels = tuple(channel for channel, has in named.items() if digest in has)
         told.append(Offered(name=name, digest=digest, verdict=verdict, gates=gates, channels=channels))
     return told
 

@@ -136,7 +136,7 @@ class Trials:
     @cached_property
     def _samples(self) -> list[list[int]]:
         """Token ids of the training texts."""
-        from quantize.export import TOKENIZER, tokenize
+        from quantize.folder import TOKENIZER, tokenize
 
         return tokenize(self._inputs.model.path / TOKENIZER, self._judge.training_texts(), self._max_tokens)
 

@@ -4,7 +4,7 @@ Every exception of `openvino` becomes one of ours here.
 
 A new length costs OpenVINO code made for it: about as much time as a run, and 5 MB that stay (1.2 GB for all lengths
 to 256, of a model whose weights are 23 MB). So texts are padded to one of a few lengths and masked, which the export
-has proven to give the same (`quantize.export`): 16 lengths to 256, then four for each doubling.
+has proven to give the same (`quantize.parity`): 16 lengths to 256, then four for each doubling.
 """
 
 from __future__ import annotations

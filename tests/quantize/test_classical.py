@@ -13,7 +13,7 @@ import pytest
 from fleet_manifests import DataError, HardwareProfile, IsaClass, LatencyObjective, RefusedError, UsageError
 from quantize import apply
 from quantize.classical import export_classical
-from quantize.export import kind_of
+from quantize.folder import kind_of
 from quantize.recipes import AS_IS, RECIPES, candidates, session_of
 from training.arguments import TuneArguments
 from training.classical import fit_classical, load_classical

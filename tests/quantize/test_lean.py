@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fleet_manifests import DataError, RefusedError
 from quantize import RECIPES, apply, proof
-from quantize.export import tokenize
+from quantize.folder import tokenize
 from quantize.lean import flat_mean, open_attention, plain_positions
 from quantize.outliers import _gelu, _splits, split_outliers
 from quantize.passes import run_passes

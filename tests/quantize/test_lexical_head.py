@@ -50,7 +50,7 @@ def together(merged: Path, tiny, texts, head: LexicalHead, file: Path, tmp_path_
 
 @pytest.fixture(scope="module")
 def samples(merged: Path, texts: tuple[str, ...]) -> list[list[int]]:
-    from quantize.export import tokenize
+    from quantize.folder import tokenize
 
     return tokenize(merged / "tokenizer.json", texts, 64)
 

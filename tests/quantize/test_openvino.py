@@ -27,7 +27,7 @@ from fleet_manifests import (
 from quantize import RECIPES, Recipe, Score, apply, proof, search
 from quantize.build import BuildRecord
 from quantize.choice import Timing
-from quantize.export import tokenize
+from quantize.folder import tokenize
 from quantize.openvino import width_of
 from quantize.search import Outcome
 from runtimes.engine import load_embedder_parts, load_parts

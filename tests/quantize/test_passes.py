@@ -17,7 +17,7 @@ from fleet_manifests.profile import ONNXRUNTIME
 from quantize import RECIPES, Recipe, apply
 from quantize.build import prepare
 from quantize.embeddings import in_blocks
-from quantize.export import tokenize
+from quantize.folder import tokenize
 from quantize.passes import PASSES, run_passes
 from quantize.recipes import ANY
 from quantize.vocabulary import always_kept, places

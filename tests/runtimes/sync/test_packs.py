@@ -204,9 +204,7 @@ def test_a_revoked_pack_is_not_chosen_and_stops_where_it_runs() -> None:
 
 def test_a_revoked_bundle_is_named_before_its_pack() -> None:
     reasons = (Revocation(bundle=PACK, reason="old"), Revocation(bundle=BUNDLE, reason="swapped"))
-    assert without_revoked(active(), revoked(reasons), NOW).skipped == {
-        "sops": "its bundle was revoked: swapped"
-    }
+    assert without_revoked(active(), revoked(reasons), NOW).skipped == {"sops": "its bundle was revoked: swapped"}
 
 
 def test_a_revoked_pack_that_has_a_successor_is_replaced() -> None:
