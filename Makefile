@@ -4,6 +4,8 @@ VENV    ?= .venv
 BIN     := $(VENV)/bin
 PROJECT ?= demo
 PYTEST  ?= $(BIN)/python -m pytest
+# A process for each core, each with its own files; whole lines use all cores by themselves.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -23,10 +25,11 @@ demo: install  ## sample company, whole pipeline, publication, a site that pulls
 	$(BIN)/python -m pipelines.demo $(PROJECT)
 
 test: install  ## every test
-	$(PYTEST)
+	$(PYTEST) -m "not e2e" $(PARALLEL)
+	$(PYTEST) -m e2e
 
 unit: install  ## the tests that take seconds
-	$(PYTEST) -m unit
+	$(PYTEST) -m unit $(PARALLEL)
 
 conformance: install  ## the command line of the public tuf-conformance suite, over our client
 	$(PYTEST) tests/conformance

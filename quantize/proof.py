@@ -73,10 +73,13 @@ def run(path: Path, texts: Sequence[Sequence[int]], names: Sequence[str] = ()) -
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1  # the same sums in the same order, however many cores there are
-    model = onnx.load(str(path))
-    there = {item.name for item in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    graph: str | bytes = str(path)
+    if names:
+        model = onnx.load(graph)
+        there = {item.name for item in model.graph.output}
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
+        graph = model.SerializeToString()
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     wanted = [item.name for item in session.get_inputs()]
     found = []
     for text in texts:

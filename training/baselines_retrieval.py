@@ -14,7 +14,7 @@ from training.features import Progress, between, embed, load_tokenizer, require_
 from training.files import staged, write_json
 from training.lexical import Lexical
 from training.library import Library, Question, read_library
-from training.model import load_encoder
+from training.model import ATTENTION_WITHOUT_GRADIENTS, load_encoder
 from training.ranking import best_weight, figures, fuse, rank, z_scores
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _cosines(
     """Cosines of the questions of each split and all passages, by the frozen base."""
     compute = choose(arguments)
     with held(compute):
-        encoder = load_encoder(base.path)
+        encoder = load_encoder(base.path, attention=ATTENTION_WITHOUT_GRADIENTS)
         require_length(encoder, arguments.max_tokens)
         tokenizer = load_tokenizer(base.path, arguments.max_tokens)
         texts = library.contents + [one.text for split in SPLITS for one in splits[split]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -86,7 +87,7 @@ def resolve(spec: BaseSpec) -> ResolvedBase:
     for name in FILES:
         if not (folder / name).is_file():
             raise IntegrityError(f"base {spec.title}: expected {', '.join(FILES)} in {folder}, found no {name}")
-    found = sha256_of(folder / WEIGHTS)
+    found = _digest(folder / WEIGHTS)
     if spec.sha256 is not None and found != f"sha256:{spec.sha256}":
         raise IntegrityError(
             f"base {spec.title}: {folder / WEIGHTS}: expected sha256:{spec.sha256}, found {found}; "
@@ -94,6 +95,17 @@ def resolve(spec: BaseSpec) -> ResolvedBase:
         )
     ref = BaseRef(name=spec.title, revision=revision, digest=found, licence=spec.licence)
     return ResolvedBase(path=folder, ref=ref)
+
+
+def _digest(weights: Path) -> str:
+    """The digest of a weights file, computed once a process for as long as the file stays as it is."""
+    seen = weights.stat()
+    return _digest_of(weights, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _digest_of(weights: Path, *_: int) -> str:
+    return sha256_of(weights)
 
 
 def _locate(spec: BaseSpec) -> tuple[Path, str]:

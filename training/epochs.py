@@ -77,12 +77,15 @@ def train(trainer: Any, judge: Judge[E], arguments: Arguments, metric: str, prog
         metric: what the merit is called, for the progress report.
         progress: told how far it is.
     """
+    from peft.helpers import disable_input_dtype_casting
     from transformers.trainer_callback import PrinterCallback
 
     keeper = _keeper_type()(trainer.model, judge, arguments, metric, progress)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(keeper)
-    trainer.train()
+    # The Trainer's autocast chooses the type of each operation; PEFT's own casts to float32 would be undone by it.
+    with disable_input_dtype_casting(trainer.model):
+        trainer.train()
     keeper.restore()
     return tuple(keeper.epochs)
 

@@ -16,7 +16,7 @@ from training.compute import Compute, choose, held
 from training.corpus import Corpus, read_corpus
 from training.features import Progress, embed, load_tokenizer, require_length, tokenize
 from training.files import staged
-from training.model import load_encoder
+from training.model import ATTENTION_WITHOUT_GRADIENTS, load_encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def _embedded(
     progress: Progress | None,
 ) -> NDArray[np.float32]:
     """Compute them, one split after the other."""
-    encoder = load_encoder(base.path)
+    encoder = load_encoder(base.path, attention=ATTENTION_WITHOUT_GRADIENTS)
     require_length(encoder, arguments.max_tokens)
     tokenizer = load_tokenizer(base.path, arguments.max_tokens)
     texts = [row.text for split in splits for row in getattr(rows, split)]

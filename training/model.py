@@ -30,10 +30,16 @@ if TYPE_CHECKING:
 ATTENTION = "eager"
 """Plain attention: on a CPU the backward pass of the fused one costs ten times as much in bf16 (torch 2.13),
 and graph fusion of an exported model knows only this form."""
+ATTENTION_WITHOUT_GRADIENTS = "sdpa"
+"""Fused attention: nothing of the size tokens x tokens is written, which over long texts is a third of the time."""
 
 
-def load_encoder(folder: Path) -> torch.nn.Module:
+def load_encoder(folder: Path, *, attention: str = ATTENTION) -> torch.nn.Module:
     """The float32 encoder of a base folder, without its pooler, in evaluation mode.
+
+    Args:
+        folder: of the base.
+        attention: transformers' name of how it is computed; `ATTENTION_WITHOUT_GRADIENTS` where nothing is trained.
 
     Raises:
         IntegrityError: transformers cannot make an encoder of the folder.
@@ -44,7 +50,7 @@ def load_encoder(folder: Path) -> torch.nn.Module:
 
     try:
         encoder = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation=ATTENTION, local_files_only=True, use_safetensors=True
+            folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True, use_safetensors=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
         raise IntegrityError(f"{folder}: expected an encoder that transformers can load: {exc}") from exc

@@ -86,7 +86,9 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
         evaluation = tried.evaluations[name].path
         config = tried.config(name, found.folder)
         _keep(found, family.calibrated(project, workflow, found.folder, config, inputs.corpus.path, evaluation), out)
-        shutil.copyfile(evaluation / VALIDATION, out / VALIDATION)
+        for answers in (VALIDATION, classifiers.LOGITS):
+            if (evaluation / answers).is_file():
+                shutil.copyfile(evaluation / answers, out / answers)
 
     entry = project.store.keep(bundle_name(workflow, profile_name), step, work)
     track(project, workflow, profile_name, entry)

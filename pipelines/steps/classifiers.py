@@ -23,8 +23,6 @@ PREDICTIONS = "predictions.json"
 LOGITS = "logits.npy"
 """Those of a build for the validation rows."""
 SMOKE_CASES = 5
-SMOKE_ROWS = 200
-"""Validation rows among which smoke cases are looked for."""
 
 
 def reference(project: Project, workflow: str) -> Entry:
@@ -173,15 +171,20 @@ def with_smoke(config: BundleConfig, build: Path, corpus: Path) -> BundleConfig:
 
     They must hold on every machine of the ISA.
     """
+    import numpy as np
+
     engine = engine_of(build, config)
-    sure: dict[str, SmokeCase] = {}
-    for row in rows(corpus, "validation")[:SMOKE_ROWS]:
-        answer = engine.classify(row["text"])
-        best = sure.get(answer.label)
-        if answer.label == row["label"] and (best is None or answer.confidence > best.confidence):
-            sure[answer.label] = SmokeCase(text=row["text"], label=answer.label, confidence=answer.confidence)
-    ranked = sorted(sure.values(), key=lambda case: (-case.confidence, case.label))
-    return config.model_copy(update={"smoke": tuple(ranked[:SMOKE_CASES])})
+    sure: dict[str, tuple[float, str]] = {}
+    logits = np.load(build / LOGITS, allow_pickle=False)
+    answered = zip(logits.argmax(axis=1).tolist(), engine.confidence.of(logits).tolist(), strict=True)
+    for row, (place, confidence) in zip(rows(corpus, "validation"), answered, strict=True):
+        label = row["label"]
+        if config.labels[place] == label and (label not in sure or confidence > sure[label][0]):
+            sure[label] = confidence, row["text"]
+    surest = sorted(sure.items(), key=lambda one: (-one[1][0], one[0]))[:SMOKE_CASES]
+    answers = [(text, engine.classify(text)) for _, (_, text) in surest]
+    cases = [SmokeCase(text=text, label=said.label, confidence=said.confidence) for text, said in answers]
+    return config.model_copy(update={"smoke": tuple(cases)})
 
 
 def unquantized_engine(project: Project, workflow: str, model: Path, corpus: Path) -> Engine:

@@ -139,12 +139,13 @@ def frozen_vectors_of(project: Project, workflow: str) -> Vectors:
 
         from training.compute import choose, held
         from training.features import embed, load_tokenizer, tokenize
-        from training.model import load_encoder
+        from training.model import ATTENTION_WITHOUT_GRADIENTS, load_encoder
 
         compute = choose(arguments)
         with held(compute):
             tokenizer = load_tokenizer(base.path, arguments.max_tokens)
-            found = embed(load_encoder(base.path), tokenize(tokenizer, texts), compute)
+            encoder = load_encoder(base.path, attention=ATTENTION_WITHOUT_GRADIENTS)
+            found = embed(encoder, tokenize(tokenizer, texts), compute)
         unit: NDArray[np.float32] = found / np.linalg.norm(found, axis=1, keepdims=True)
         return unit
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from runtimes.knowledge.store import Blob
 
 BLOCK = 1 << 20
+REMEMBERED = 4096
+"""Ids kept in memory, some 0.4 MB: a ranking names a hundred passages, and an evaluation asks for many."""
 _ID = re.compile(rb',"id":("(?:[^"\\]|\\.)*")')
 
 
@@ -50,6 +52,7 @@ class Library:
         """
         self._blob = blob
         self._where = where
+        self._ids: dict[int, str] = {}
         hashed = hashlib.sha256()
         starts = array("q", [0])
         last = ""
@@ -81,8 +84,13 @@ class Library:
         return parse(Passage, self._line(row), where=f"{self._where}: line {row + 1}")
 
     def id(self, row: int) -> str:
-        """The id of a row; the rest of its passage is not read."""
-        return self._id(self._line(row), row + 1)
+        """The id of a row; the rest of its passage is not parsed."""
+        found = self._ids.get(row)
+        if found is None:
+            if len(self._ids) >= REMEMBERED:
+                self._ids.clear()
+            found = self._ids[row] = self._id(self._line(row), row + 1)
+        return found
 
     def find(self, wanted: str) -> int | None:
         """The row of an id, by bisection; None: not in this library."""

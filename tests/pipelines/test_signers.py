@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,25 @@ trust:
 """
 
 
-@pytest.fixture
-def project_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A project from the template, with more in its `lading.yaml`."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `lading init` makes: `project`, and `keys` beside it."""
     from typer.testing import CliRunner
 
     from pipelines.cli.app import app
 
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LADING_KEYS", str(folder / "keys"))
+        assert CliRunner().invoke(app, ["init", str(folder / "project")]).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def project_with(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A project from the template, with more in its `lading.yaml`."""
     monkeypatch.setenv("LADING_KEYS", str(tmp_path / "keys"))
-    assert CliRunner().invoke(app, ["init", str(tmp_path / "project")]).exit_code == 0
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
 
     def make(more: str) -> Project:
         path = tmp_path / "project" / "lading.yaml"

@@ -71,7 +71,9 @@ def slipped_in(lines: Lines) -> Lines:
 
 
 @pytest.mark.parametrize(
-    ("change", "line"), [(edited, 4), (reordered, 2), (taken_out, 3), (slipped_in, 3)], ids=lambda one: str(one)
+    ("change", "line"),
+    [(edited, 4), (reordered, 2), (taken_out, 3), (slipped_in, 3)],
+    ids=("edited", "reordered", "taken out", "slipped in"),
 )
 def test_what_is_changed_in_the_middle_shows_with_its_line(
     log: ReleaseLog, change: Callable[[Lines], Lines], line: int
