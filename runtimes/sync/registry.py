@@ -149,7 +149,7 @@ class RegistrySource(HttpSource):
         self._require_allowed(realm, "names as its token service")
         request = self._client.build_request(
             "GET",
-            realm.copy_merge_params(asked.question()),
+            realm.copy_merge_params(tuple(asked.question())),
             headers={"Accept": "application/json"} | ({"Authorization": self._password} if self._password else {}),
             extensions={"trace": pace.trace},
         )
@@ -176,4 +176,4 @@ def _password(registry: httpx.URL) -> str | None:
     if (netrc := of_netrc()) is None:
         return None
     shown = next(netrc.sync_auth_flow(httpx.Request("GET", registry)))
-    return shown.headers.get("Authorization")
+    return str(shown.headers["Authorization"]) if "Authorization" in shown.headers else None
