@@ -7,6 +7,7 @@
 
 A ceremony says what it will do before it does it, and afterwards what a person has to do yet. Begun again after it was
 broken off, it ends what was begun: successors that were made are used, and what is published is not published twice.
+Here all keys that have to sign are at hand; `release.in_turns` is for holders who sign one after the other.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from pathlib import Path
 from fleet_manifests import IntegrityError, RefusedError, UsageError, digest_of
 from release import orders, roles
 from release.keyring import OFFLINE, Keyring
-from release.keys import BUILDER, NEXT, ROOT_KEYS, TARGETS_KEYS
+from release.keys import NEXT
 from release.log import ReleaseLog
 from release.repository import Repository
 from release.state import State
-from release.substitution import Substitution, holder, require_at_hand, seats
+from release.substitution import holder, seats
+from release.terms import Plan
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,28 @@ class Ceremony:
 class Ceremonies:
     """The ceremonies of one repository."""
 
-    def __init__(self, repository: Repository, *, media: Sequence[Path] = (), log: ReleaseLog, actor: str = "") -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        media: Sequence[Path] = (),
+        log: ReleaseLog,
+        actor: str = "",
+    ) -> None:
         """Lay the keys side by side.
 
         Args:
             repository: what is published, with the key store of every day.
             media: folders (mounted media) of root and targets keys.
             log: writes down what was done.
-            actor: who holds the ceremony.
+            actor: who holds the ceremony, or their part of it.
 
         Raises:
             UsageError: others may read a medium.
         """
+        self._base, self._media = repository, tuple(media)
         self.keys = Keyring(repository.keys, media)
+        self.keys.catch_up()
         self._repository = Repository(repository.public, self.keys, repository.policy, now=repository.now)
         self._log = log
         self._actor = actor
@@ -110,22 +121,11 @@ class Ceremonies:
             RefusedError: the keys at hand are fewer than a threshold, or the policy is not the published one.
             IntegrityError: the published tree is not what this key store published last.
         """
+        plan = Plan(kind="replace", names=tuple(names), managers=tuple(managers), withdraw=withdraw)
         state = self._state()
         if begun := self._begun(state):
             return self._completed(begun, reason)
-        act = Substitution(self._repository, self.keys, names, managers=managers, withdraw=withdraw)
-        act.require_possible(state)
-        if not self._repository.adopted:
-            raise RefusedError(
-                "the fleet policy is not the published one, or the public half of a key is not in the key store "
-                f"({self.keys.folder}); put that right first: `lading release ceremony adopt`"
-            )
-
-        def run() -> tuple[str, ...]:
-            act.publish()
-            return self._settle(names, f"ceremony replace {', '.join(names)}", reason)
-
-        return Ceremony(f"replace {', '.join(names)}", tuple(act.sentences()), run)
+        return self._ceremony(plan, state, reason)
 
     def renew(self, *, managers: Sequence[str] = (), reason: str = "") -> Ceremony:
         """Sign root and targets for another term, and every other role whose keys are at hand.
@@ -137,27 +137,7 @@ class Ceremonies:
         Raises:
             RefusedError: the keys at hand are fewer than a threshold.
         """
-        repository, state = self._repository, self._state()
-        named = ["root", "targets", *(["candidates", "canary"] if BUILDER in self.keys else [])]
-        for role in ("root", "targets"):
-            require_at_hand(state, self.keys, role)
-        if managers:
-            roles.require_managers(managers, repository.policy, self.keys)
-            named.append("stable")
-
-        def run() -> tuple[str, ...]:
-            with repository.edit(managers=managers) as edit:
-                moment = repository.now()
-                sites = ["sites", *edit.state.bins.get_roles()]
-                due = [role for role in sites if repository.due(role, edit.state.get(role).signed.expires, moment)]
-                for role in (*named, *due):
-                    edit.touch(role)
-            self._note("ceremony renew", reason)
-            stable = () if managers else ("stable: its managers renew it: `lading release promote stable`",)
-            return (*stable, "manifests that have expired: issue them anew, `lading release promote CHANNEL`")
-
-        will = [f"sign role {role} for another {repository.policy.lifetime(role).days} days" for role in named]
-        return Ceremony("renew", (*will, "sign snapshot, timestamp, and of the sites what is due"), run)
+        return self._ceremony(Plan(kind="renew", managers=tuple(managers)), self._state(), reason)
 
     def adopt(self, *, reason: str = "") -> Ceremony:
         """Make the fleet policy's release managers, threshold and signers the published ones.
@@ -165,19 +145,28 @@ class Ceremonies:
         Raises:
             RefusedError: the targets keys at hand are fewer than the threshold.
         """
-        require_at_hand(self._state(), self.keys, "targets")
-        policy = self._repository.policy
+        return self._ceremony(Plan(kind="adopt"), self._state(), reason)
+
+    def _ceremony(self, plan: Plan, state: State, reason: str) -> Ceremony:
+        """A ceremony with what has to be signed at once."""
+        act = plan.act(self._repository, self.keys)
+        act.require_possible(state)
+        self._require_adopted(plan)
 
         def run() -> tuple[str, ...]:
-            self._repository.adopt()
-            self._note("ceremony adopt", reason)
-            return ()
+            act.prepare()
+            act.publish()
+            return self._settle(plan, reason)
 
-        will = (
-            f"let {policy.stable_threshold} of {', '.join(policy.managers)} approve what enters stable",
-            "publish who may sign bundles, as the fleet policy says",
-        )
-        return Ceremony("adopt", will, run)
+        return Ceremony(plan.title, tuple(act.sentences()), run)
+
+    def _require_adopted(self, plan: Plan) -> None:
+        """Refuse to replace keys of a policy that is not the published one."""
+        if plan.kind == "replace" and not self._repository.adopted:
+            raise RefusedError(
+                "the fleet policy is not the published one, or the public half of a key is not in the key store "
+                f"({self.keys.folder}); put that right first: `lading release ceremony adopt`"
+            )
 
     def _state(self) -> State:
         """What is published, down to `targets`. A root that a killed ceremony wrote, and no more, is taken back."""
@@ -219,33 +208,23 @@ class Ceremonies:
             UsageError: the medium of a new key is not here.
         """
         for name in names:
-            if name in (*ROOT_KEYS, *TARGETS_KEYS) and name + NEXT not in self.keys:
+            if name in OFFLINE and name + NEXT not in self.keys:
                 raise UsageError(f"key {name}{NEXT}: bring the folder or medium that it was made in (--keys)")
-        named = ", ".join(names)
-        will = f"end a ceremony that was broken off: {named} replaced and published, but the old name not yet taken"
-        return Ceremony(
-            f"replace {named}", (will,), lambda: self._settle(names, f"ceremony replace {named}, ended", reason)
+        plan = Plan(kind="replace", names=tuple(names))
+        will = (
+            f"end a ceremony that was broken off: {', '.join(names)} replaced and published, but the old name not yet "
+            "taken"
         )
+        return Ceremony(plan.title, (will,), lambda: self._settle(plan, reason, ended=True))
 
-    def _settle(self, names: Sequence[str], action: str, reason: str) -> tuple[str, ...]:
+    def _settle(self, plan: Plan, reason: str, *, ended: bool = False) -> tuple[str, ...]:
         """After the publication: write it down, then let the new keys take the names of the old."""
-        self._note(action, reason)
-        return tuple(said for name in names for said in (*self.keys.settle(name), *_after(name)))
+        self._note(f"ceremony {plan.title}" + (", ended" if ended else ""), reason)
+        told = tuple(said for name in plan.names if self.keys.knows(name + NEXT) for said in self.keys.settle(name))
+        return (*told, *plan.left())
 
     def _note(self, action: str, reason: str) -> None:
         """Write one line into the release log; the digest is that of the root that now holds."""
         state = self._repository.state()
         digest = digest_of(state.root.to_bytes())
         self._log.append(self._actor, action, None, state.root.signed.version, digest, reason, self._repository.now())
-
-
-def _after(name: str) -> tuple[str, ...]:
-    """What the replacement of a key leaves to people."""
-    if name in OFFLINE:
-        return (f"{name}: store the new key offline, apart from the others",)
-    if name == BUILDER:
-        return (
-            "sign the bundles anew: `lading build`, then `lading release promote`; until then sites install nothing",
-            "what the old key may have signed for a thief: `lading release revoke DIGEST`",
-        )
-    return ()

@@ -7,7 +7,9 @@ and `timestamp.json` last, which is the moment of publication.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +113,49 @@ class Edit:
         self._adopted[role] = raw
         self.touch(role)
 
+    @property
+    def offline(self) -> tuple[str, ...]:
+        """Which of `root` and `targets` are to be signed anew."""
+        return tuple(role for role in TOP_LEVEL if role in self._changed)
+
+    def draft(self, role: str, expires: datetime) -> Metadata[Any]:
+        """What this edit makes of a role so far, as its next version, not signed."""
+        signed = copy.deepcopy(self.state.get(role).signed)
+        signed.version += 1
+        signed.expires = expires
+        return Metadata(signed)
+
+    def present(self, signed: Mapping[str, bytes]) -> None:
+        """Publish `root` and `targets` as their holders signed them one after the other, in place of signing them here.
+
+        Call it when everything else is changed. One that is published already stays as it is: its publisher was broken
+        off after it.
+
+        Args:
+            signed: the documents by role.
+
+        Raises:
+            RefusedError: too few signatures, expired, or this edit would make something else of a role.
+        """
+        for role in [role for role in TOP_LEVEL if role in signed]:
+            document, published = Metadata[Any].from_bytes(signed[role]), self._repository.state().get(role)
+            if document.signed_bytes == published.signed_bytes:
+                self.state.roles[role] = published
+                self._changed = [one for one in self._changed if one != role]
+                continue
+            if self.draft(role, document.signed.expires).signed_bytes != document.signed_bytes:
+                raise RefusedError(f"role {role} changed meanwhile: what was signed is not what would be published now")
+            if document.signed.is_expired(self._repository.now()):
+                raise RefusedError(f"role {role}: expired on {document.signed.expires:%Y-%m-%d}; begin anew")
+            self.state.roles[role] = document
+            try:
+                for judge in self._judges(role):
+                    judge.verify_delegate(role, document.signed_bytes, document.signatures)
+            except RepositoryError as exc:
+                raise RefusedError(f"role {role} cannot be published: {exc}; another holder has to sign") from exc
+            self._adopted[role] = signed[role]
+            self.touch(role)
+
     def remove(self, name: str) -> None:
         """Take a TUF target out of the release."""
         role = self.state.owner(name)
@@ -192,9 +237,7 @@ class Edit:
     def _seal(self, role: str) -> bytes:
         """Bump, date and sign one document, and verify the bytes that will be stored."""
         repository, document = self._repository, self.state.get(role)
-        judges = [self.state.delegator(role).signed]
-        if role == "root":
-            judges.append(repository.state().root.signed)
+        judges = self._judges(role)
         document.signed.version += 1
         document.signed.expires = repository.now() + repository.policy.lifetime(role)
         document.signatures.clear()
@@ -212,6 +255,11 @@ class Edit:
                 "key ceremony that was broken off"
             ) from exc
         return raw
+
+    def _judges(self, role: str) -> list[Any]:
+        """The documents that say who signs a role: of a root, the one before and itself."""
+        found = [self.state.delegator(role).signed]
+        return [*found, self._repository.state().root.signed] if role == "root" else found
 
     def _require_current(self) -> None:
         """Refuse to publish below a role that has expired: no site would accept it."""

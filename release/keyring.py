@@ -98,6 +98,19 @@ class Keyring(Keys):
         """From now on the successors sign."""
         self._following.update(names)
 
+    def catch_up(self) -> None:
+        """Let keys on a medium take their names, where that was published while the medium was away.
+
+        Raises:
+            StorageError: a medium cannot be written.
+        """
+        for home in self._media:
+            for path in sorted(home.folder.glob(f"*{NEXT}.pem")):
+                name = path.stem.removesuffix(NEXT)
+                named = self._store.read(f"{name}.pub")
+                if not self._store.knows(name + NEXT) and named == home[name + NEXT].public_pem:
+                    self.settle(name)
+
     def settle(self, name: str) -> tuple[str, ...]:
         """Let the successor take the name of the key before; returns what a person has to do yet.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,17 +109,8 @@ def write(project: Path, pending: Pending) -> None:
         StorageError: it cannot be written.
     """
     channel = pending.note.channel
-    folder = project / FOLDER / channel
-    scratch = folder.with_name(f".{channel}.{secrets.token_hex(4)}")
     parts = {NOTE_FILE: dump(pending.note), MANIFEST_FILE: pending.raw, f"{channel}.json": pending.document.to_bytes()}
-    try:
-        with storage(folder):
-            scratch.mkdir(parents=True)
-            for name, raw in parts.items():
-                _write(scratch / name, raw)
-            scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    keep(project, channel, parts)
 
 
 def resign(project: Path, pending: Pending) -> None:
@@ -128,11 +119,38 @@ def resign(project: Path, pending: Pending) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    path = project / FOLDER / pending.note.channel / f"{pending.note.channel}.json"
+    exchange(project, pending.note.channel, f"{pending.note.channel}.json", pending.document.to_bytes())
+
+
+def keep(project: Path, name: str, parts: Mapping[str, bytes]) -> None:
+    """Keep the files of something pending, all or none.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    folder = project / FOLDER / name
+    scratch = folder.with_name(f".{name}.{secrets.token_hex(4)}")
+    try:
+        with storage(folder):
+            scratch.mkdir(parents=True)
+            for part, raw in parts.items():
+                _write(scratch / part, raw)
+            scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def exchange(project: Path, name: str, part: str, raw: bytes) -> None:
+    """Put other bytes in the place of one file of something pending.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    path = project / FOLDER / name / part
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with storage(path):
-            _write(scratch, pending.document.to_bytes())
+            _write(scratch, raw)
             scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -17,11 +17,13 @@ from release.candidates import Candidate, PackCandidate
 from release.desk import Desk
 from release.edit import Edit
 from release.interventions import Interventions
+from release.keyring import Keyring
 from release.keys import Keys
 from release.pending import Pending
 from release.policy import Policy
 from release.state import State, manifest_of
 from release.status import ReleaseStatus, RoleStatus
+from release.terms import Adoption
 
 
 class Release:
@@ -176,7 +178,9 @@ class Release:
 
     def adopt(self) -> None:
         """Make the policy's release managers and threshold the published ones."""
-        self.repository.adopt()
+        act = Adoption(self.repository, Keyring(self.repository.keys))
+        act.prepare()
+        act.publish()
 
     def manifest(self, channel: str) -> FleetManifest | None:
         """The published manifest of a channel, verified."""

@@ -20,7 +20,7 @@ from fleet_manifests import IntegrityError, StorageError, UsageError, digest_of
 from fleet_manifests.evidence import now as utc_now
 from release import roles
 from release.edit import Edit
-from release.keys import Keys, distinct, manager_key
+from release.keys import Keys
 from release.policy import Policy
 from release.signers_trust import says_so
 from release.state import State
@@ -125,6 +125,20 @@ class Repository:
             yield edit
 
     @contextmanager
+    def sketch(self) -> Iterator[Edit]:
+        """An edit that is never published: what it would make of a role can be looked at.
+
+        Raises:
+            IntegrityError, StorageError: as `edit`.
+        """
+        with locked(self.public):
+            tree = Tree(self.public)
+            try:
+                yield Edit(self, self.state(), tree, ())
+            finally:
+                tree.undo()
+
+    @contextmanager
     def _publication(self, state: State, managers: Sequence[str]) -> Iterator[Edit]:
         """Run an edit; commit it at the end, or undo it."""
         tree = Tree(self.public)
@@ -179,25 +193,6 @@ class Repository:
         published = self.state().targets("targets").signed
         delegated = published.delegations == roles.delegations(self.keys, self.policy)
         return delegated and says_so(published, self.keys, self.policy)
-
-    def adopt(self) -> None:
-        """Make the policy's release managers, threshold and signers the published ones: a ceremony of the targets keys.
-
-        What is in `stable` is signed anew by the managers whose keys are at hand, where too few of the new ones did.
-
-        Raises:
-            RefusedError: two managers share a key, the targets keys are not at hand, or those of too few managers.
-        """
-        self.keys.ensure(roles.everyday_names(self.policy))
-        distinct(self.keys[name] for name in roles.key_names(self.policy) if self.keys.knows(name))
-        here = [name for name in self.policy.managers if manager_key(name) in self.keys]
-        with self.edit(managers=here) as edit:
-            for role in (*roles.CHANNELS, "sites"):
-                edit.state.get(role)  # verified under the delegations before
-            edit.trust()
-            edit.state.targets("targets").signed.delegations = roles.delegations(self.keys, self.policy)
-            if not edit.state.holds("stable"):
-                edit.touch("stable")
 
     def _anchor(self) -> bytes:
         """The newest root of trust that the key store remembers."""

@@ -10,8 +10,8 @@ A bundle is signed by model_signing, an attestation by sigstore-python; neither 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -36,6 +36,8 @@ class KeylessSigner:
     """A ClientTrustConfig, JSON; None: the public instance."""
     token: str = AMBIENT
     """Where the identity token comes from."""
+    _given: list[str] = field(default_factory=list, repr=False, compare=False)
+    """The token of a person who logged in, for as long as it holds: nobody is asked anew for each signature."""
 
     @property
     def described(self) -> str:
@@ -112,7 +114,7 @@ class KeylessSigner:
 
     def _raw_token(self) -> str:
         """The identity token as it was found."""
-        from sigstore.oidc import IdentityError, Issuer, detect_credential
+        from sigstore.oidc import IdentityError, detect_credential
 
         kind, _, rest = self.token.partition(":")
         if kind == "env":
@@ -124,8 +126,7 @@ class KeylessSigner:
                 raise UsageError(f"signers: identity token {rest}: cannot be read: {exc}") from exc
         try:
             if self.token == INTERACTIVE:
-                with _reaching():
-                    return str(Issuer(self._config().signing_config.get_oidc_url()).identity_token())
+                return self._logged_in()
             found = detect_credential()
         except IdentityError as exc:
             raise UsageError(f"signers: no identity token: {exc}") from exc
@@ -135,6 +136,20 @@ class KeylessSigner:
                 "token=file:PATH or token=interactive"
             )
         return found
+
+    def _logged_in(self) -> str:
+        """The token of a person who logs in in a browser, or has."""
+        from sigstore.oidc import IdentityError, IdentityToken, Issuer
+
+        for token in self._given:
+            with suppress(IdentityError):  # it has ended
+                return str(IdentityToken(token))
+        try:
+            with _reaching():
+                self._given[:] = [str(Issuer(self._config().signing_config.get_oidc_url()).identity_token())]
+        except EOFError as exc:
+            raise UsageError("signers: no browser opens and nobody is there to log in; name another token") from exc
+        return self._given[0]
 
 
 def keyless_signer(role: str, uri: str, root: Path) -> KeylessSigner:

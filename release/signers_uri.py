@@ -12,6 +12,7 @@ against it, and a repository delegates to it where the private half is somebody 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,8 @@ REMOTE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "hv": ("vault", ("hvac.exceptions:VaultError",)),
 }
 """Schemes of securesystemslib: the extra that brings each, and what its library raises."""
+logging.getLogger("securesystemslib").handlers = [logging.NullHandler()]
+"""It prints what it raises; its errors come as ours, once. Who configures logging still has its records."""
 SCHEMES = ("file", "env", "pkcs11", *sorted(REMOTE))
 
 

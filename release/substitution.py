@@ -7,7 +7,7 @@ two file writes, or a publisher killed there, finds one whole state. Only with k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from securesystemslib.exceptions import UnverifiedSignatureError
@@ -115,16 +115,20 @@ class Substitution:
             yield "let the manager's new key count for stable; what is in stable is signed anew only where it must"
         yield f"let the new take the name of the old: {', '.join(self.names)}"
 
-    def require_possible(self, state: State) -> None:
+    def require_possible(self, state: State, *, in_turns: bool = False) -> None:
         """Refuse before anything is made or written.
+
+        Args:
+            state: what is published.
+            in_turns: the holders sign one after the other, so that not all their keys have to be here.
 
         Raises:
             RefusedError: the keys at hand are fewer than a threshold.
             IntegrityError: the tree holds what this key store did not publish, and its online key is to be replaced.
         """
-        if self._signs_root:
+        if self._signs_root and not in_turns:
             require_at_hand(state, self._keys, "root")
-        if self._signs_targets:
+        if self._signs_targets and not in_turns:
             require_at_hand(state, self._keys, "targets", replaced=self._targets)
         if ONLINE in self.names and self._repository.foreign(state) and not self._countersigned(state):
             raise IntegrityError(
@@ -134,33 +138,56 @@ class Substitution:
                 "`lading release publish`"
             )
 
-    def publish(self) -> None:
-        """Make the successors, and publish them.
+    def prepare(self) -> None:
+        """Make the successors that are not there yet.
+
+        Raises:
+            UsageError, RefusedError, StorageError: as `Keyring.successor`.
+        """
+        for name in self.names:
+            self._keys.successor(name)
+
+    def publish(self, signed: Mapping[str, bytes] | None = None) -> None:
+        """Publish the successors.
+
+        Args:
+            signed: `root` and `targets`, as their holders signed them one after the other; None: they are signed here.
 
         Raises:
             RefusedError: too few signatures, or root or targets have expired.
-            IntegrityError, StorageError, UsageError: as `Repository.edit` and `Keyring.successor`.
+            IntegrityError, StorageError: as `Repository.edit`.
         """
-        keys = self._keys
-        fresh = {name: keys.successor(name) for name in self.names}
+        keys, signed = self._keys, dict(signed or {})
         before = [keys[name] for name in self.names if name in ROOT_KEYS and name in keys]
-        self._bridge()
-        keys.follow(self.names)
+        self._bridge(signed)
         with self._repository.edit(managers=self._managers) as edit:
-            for role in edit.state.all_roles():
-                edit.state.get(role)  # verified under the keys before
-            for name, found in self._seats.items():
-                for seat in found:
-                    _take(edit.state, seat, fresh[name].public)
-            if self._signs_root:
-                edit.touch("root")
+            self.change(edit, bridged=bool(self._targets) and bool(signed))
+            if signed:
+                edit.present(signed)
+            elif self._signs_root:
                 edit.cosign("root", before)
-            if self._signs_targets:
-                edit.touch("targets")
-            self._online(edit)
-            self._builder(edit)
-            if not edit.state.holds("stable"):
-                edit.touch("stable")
+
+    def change(self, edit: Edit, *, bridged: bool = False) -> None:
+        """Put the successors into the seats; from then on they sign.
+
+        Args:
+            edit: what is changed.
+            bridged: role targets is signed by the keys before and after already.
+        """
+        self._keys.follow(self.names)
+        for role in edit.state.all_roles():
+            edit.state.get(role)  # verified under the keys before
+        for name, found in self._seats.items():
+            for seat in found:
+                _take(edit.state, seat, self._keys[name].public)
+        if self._signs_root:
+            edit.touch("root")
+        if self._signs_targets and not bridged:
+            edit.touch("targets")
+        self._online(edit)
+        self._builder(edit)
+        if not edit.state.holds("stable"):
+            edit.touch("stable")
 
     def _countersigned(self, state: State) -> bool:
         """Whether the successor of the online key signed what is published: this ceremony was broken off there."""
@@ -175,18 +202,22 @@ class Substitution:
             return False
         return signature is not None
 
-    def _bridge(self) -> None:
+    def _bridge(self, signed: Mapping[str, bytes]) -> None:
         """Sign what the new root will hold to other keys with both."""
         keys, state = self._keys, self._repository.state()
-        targets = self._targets if _count(state, keys, "targets") >= roles.OFFLINE_THRESHOLD else []
+        targets = self._targets if signed or _count(state, keys, "targets") >= roles.OFFLINE_THRESHOLD else []
         if ONLINE not in keys or not (targets or ONLINE in self.names):
             return
+        if targets and signed and state.targets("targets").to_bytes() == signed["targets"]:
+            return  # by a run that was broken off
         with self._repository.edit() as edit:
             edit.touch("timestamp")
             if ONLINE in self.names:
                 for role in ("timestamp", "snapshot"):
                     edit.cosign(role, [keys[ONLINE + NEXT]])
-            if targets:
+            if targets and signed:
+                edit.present({"targets": signed["targets"]})
+            elif targets:
                 edit.touch("targets")
                 edit.cosign("targets", [keys[name + NEXT] for name in targets])
 

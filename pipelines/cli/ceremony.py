@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,13 @@ from pipelines.cli.app import JsonOption, ProjectOption, changing, project_of
 
 if TYPE_CHECKING:
     from release.ceremony import Ceremonies, Ceremony
+    from release.in_turns import CeremoniesInTurns
 
 ceremony_app = typer.Typer(
     help=(
         "Key ceremonies: each says what it will do and asks first, and afterwards what is to be stored where.\n\n"
         "The offline keys lie in folders of their own (mounted media); name each with --keys. One that was broken off "
-        "is run again."
+        "is run again. Where the holders cannot meet, --in-turns leaves it pending, and each of them runs `sign`."
     ),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -30,6 +32,10 @@ MediaOption = Annotated[
 ]
 ActorOption = Annotated[str, typer.Option("--as", help="Who holds the ceremony; the log keeps it.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the log keeps it.")]
+TurnsOption = Annotated[
+    bool,
+    typer.Option("--in-turns", help="Not all holders are here: sign, and leave it to `ceremony sign` of the others."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")]
 SignersOption = Annotated[
     list[str] | None, typer.Option("--approve", help="Release manager who signs stable anew; repeatable.")
@@ -51,7 +57,7 @@ def init(
 
     Example: lading release ceremony init --as alice --keys /media/one --keys /media/two --keys /media/three
     """
-    _hold("init", project, keys, actor, yes, lambda ceremonies: ceremonies.init(reason=reason))
+    Held("init", project, keys, actor, yes).hold(lambda it: it.init(reason=reason))
 
 
 @ceremony_app.command()
@@ -60,6 +66,7 @@ def rotate_root(
     reason: ReasonOption,
     names: NamesArgument = None,
     keys: MediaOption = None,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -67,7 +74,7 @@ def rotate_root(
 
     Example: lading release ceremony rotate-root root-3 --as alice --reason "the medium is lost" --keys /media/one
     """
-    _replace("rotate-root", project, keys, actor, yes, names or _three("root"), reason)
+    Held("rotate-root", project, keys, actor, yes, in_turns).replace(names or _three("root"), reason)
 
 
 @ceremony_app.command()
@@ -76,6 +83,7 @@ def rotate_targets(
     reason: ReasonOption,
     names: NamesArgument = None,
     keys: MediaOption = None,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -83,7 +91,7 @@ def rotate_targets(
 
     Example: lading release ceremony rotate-targets --as alice --reason "every two years" --keys /media/one
     """
-    _replace("rotate-targets", project, keys, actor, yes, names or _three("targets"), reason)
+    Held("rotate-targets", project, keys, actor, yes, in_turns).replace(names or _three("targets"), reason)
 
 
 @ceremony_app.command()
@@ -91,6 +99,7 @@ def replace_online(
     actor: ActorOption,
     reason: ReasonOption,
     keys: MediaOption = None,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -98,7 +107,7 @@ def replace_online(
 
     Example: lading release ceremony replace-online --as alice --reason "the server was broken into" --keys /media/one
     """
-    _replace("replace-online", project, keys, actor, yes, ["online"], reason)
+    Held("replace-online", project, keys, actor, yes, in_turns).replace(["online"], reason)
 
 
 @ceremony_app.command()
@@ -109,6 +118,7 @@ def replace_builder(
     not_leaked: Annotated[
         bool, typer.Option("--not-leaked", help="Nobody else has the old key: keep candidates and canary as they are.")
     ] = False,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -118,7 +128,7 @@ def replace_builder(
 
     Example: lading release ceremony replace-builder --as alice --reason "a laptop was stolen" --keys /media/one
     """
-    _replace("replace-builder", project, keys, actor, yes, ["builder"], reason, withdraw=not not_leaked)
+    Held("replace-builder", project, keys, actor, yes, in_turns).replace(["builder"], reason, withdraw=not not_leaked)
 
 
 @ceremony_app.command()
@@ -128,6 +138,7 @@ def replace_manager(
     reason: ReasonOption,
     keys: MediaOption = None,
     approve: SignersOption = None,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -137,7 +148,9 @@ def replace_manager(
     """
     from release.keys import manager_key
 
-    _replace("replace-manager", project, keys, actor, yes, [manager_key(manager)], reason, approve=approve)
+    Held("replace-manager", project, keys, actor, yes, in_turns).replace(
+        [manager_key(manager)], reason, approve=approve
+    )
 
 
 @ceremony_app.command()
@@ -146,6 +159,7 @@ def renew(
     reason: ReasonOption = "another term",
     keys: MediaOption = None,
     approve: SignersOption = None,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -153,7 +167,8 @@ def renew(
 
     Example: lading release ceremony renew --as alice --keys /media/one --keys /media/two
     """
-    _hold("renew", project, keys, actor, yes, lambda held: held.renew(managers=approve or (), reason=reason))
+    held = Held("renew", project, keys, actor, yes, in_turns)
+    held.hold(lambda it: it.renew(managers=approve or (), reason=reason))
 
 
 @ceremony_app.command()
@@ -161,6 +176,7 @@ def adopt(
     actor: ActorOption,
     reason: ReasonOption,
     keys: MediaOption = None,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -168,7 +184,41 @@ def adopt(
 
     Example: lading release ceremony adopt --as alice --reason "Dora follows Carol" --keys /media/one
     """
-    _hold("adopt", project, keys, actor, yes, lambda ceremonies: ceremonies.adopt(reason=reason))
+    Held("adopt", project, keys, actor, yes, in_turns).hold(lambda it: it.adopt(reason=reason))
+
+
+@ceremony_app.command()
+def successor(
+    name: Annotated[str, typer.Argument(help="The key that it is to follow, such as root-2.")],
+    actor: ActorOption,
+    reason: ReasonOption = "for a ceremony in turns",
+    keys: MediaOption = None,
+    yes: YesOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Make the new key of a holder on their medium, before a ceremony --in-turns replaces the old one.
+
+    Example: lading release ceremony successor root-2 --as bob --keys /media/two
+    """
+    Held("successor", project, keys, actor, yes).hold_in_turns(lambda it: it.successor(name, reason=reason))
+
+
+@ceremony_app.command()
+def sign(actor: ActorOption, keys: MediaOption = None, yes: YesOption = False, project: ProjectOption = None) -> None:
+    """Show what a pending ceremony changes, then sign it as a further holder. The last signature needed publishes.
+
+    Example: lading release ceremony sign --as bob --keys /media/two
+    """
+    Held("sign", project, keys, actor, yes).hold_in_turns(lambda it: it.sign())
+
+
+@ceremony_app.command()
+def reject(actor: ActorOption, reason: ReasonOption, yes: YesOption = False, project: ProjectOption = None) -> None:
+    """Drop a pending ceremony. The log keeps who, and why.
+
+    Example: lading release ceremony reject --as bob --reason "the medium was found again"
+    """
+    Held("reject", project, None, actor, yes).hold_in_turns(lambda it: it.reject(reason=reason))
 
 
 @keys_app.command("list")
@@ -190,6 +240,7 @@ def rotate(
     reason: ReasonOption,
     keys: MediaOption = None,
     approve: SignersOption = None,
+    in_turns: TurnsOption = False,
     yes: YesOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -200,7 +251,7 @@ def rotate(
     from release.keys import key_name
 
     names = _three(role) if role in ("root", "targets") else [key_name(role)]
-    _replace("keys rotate", project, keys, actor, yes, names, reason, approve=approve, withdraw=False)
+    Held("keys rotate", project, keys, actor, yes, in_turns).replace(names, reason, approve=approve, withdraw=False)
 
 
 @keys_app.command()
@@ -220,46 +271,47 @@ def export_public(
         typer.echo(str(path))
 
 
-def _replace(
-    command: str,
-    project: Path | None,
-    media: list[Path] | None,
-    actor: str,
-    yes: bool,
-    names: list[str],
-    reason: str,
-    *,
-    approve: list[str] | None = None,
-    withdraw: bool = True,
-) -> None:
-    """One of the ceremonies that replace keys."""
+@dataclass(frozen=True)
+class Held:
+    """A ceremony as it was asked for: where, by whom, with which keys."""
 
-    def prepared(ceremonies: Ceremonies) -> Ceremony:
-        return ceremonies.replace(names, managers=approve or (), withdraw=withdraw, reason=reason)
+    command: str
+    project: Path | None
+    media: list[Path] | None
+    actor: str
+    yes: bool
+    in_turns: bool = False
+    """The holders of offline keys sign one after the other."""
 
-    _hold(command, project, media, actor, yes, prepared)
+    def replace(
+        self, names: Sequence[str], reason: str, *, approve: Sequence[str] | None = None, withdraw: bool = True
+    ) -> None:
+        """One of the ceremonies that replace keys."""
+        self.hold(lambda it: it.replace(names, managers=approve or (), withdraw=withdraw, reason=reason))
 
+    def hold(self, prepare: Callable[[Ceremonies], Ceremony]) -> None:
+        """Say what a ceremony will do, ask, do it, and say what is left to a person."""
+        from pipelines.steps.keys import ceremonies_in_turns, ceremonies_of
 
-def _hold(
-    command: str,
-    project: Path | None,
-    media: list[Path] | None,
-    actor: str,
-    yes: bool,
-    prepare: Callable[[Ceremonies], Ceremony],
-) -> None:
-    """Say what a ceremony will do, ask, do it, and say what is left to a person."""
-    with changing(f"release ceremony {command}", project) as found:
-        from pipelines.steps.keys import ceremonies_of
+        with changing(f"release ceremony {self.command}", self.project) as found:
+            of = ceremonies_in_turns if self.in_turns else ceremonies_of
+            self._run(prepare(of(found, self.media or (), self.actor)), "signed" if self.in_turns else "done")
 
-        ceremony = prepare(ceremonies_of(found, media or (), actor))
+    def hold_in_turns(self, prepare: Callable[[CeremoniesInTurns], Ceremony]) -> None:
+        """The same, of what there is only where holders sign one after the other."""
+        from pipelines.steps.keys import ceremonies_in_turns
+
+        with changing(f"release ceremony {self.command}", self.project) as found:
+            self._run(prepare(ceremonies_in_turns(found, self.media or (), self.actor)), "done")
+
+    def _run(self, ceremony: Ceremony, said: str) -> None:
         typer.echo(f"{ceremony.name}: this will")
         for line in ceremony.will:
             typer.echo(f"  {line}")
-        if not yes:
+        if not self.yes:
             typer.confirm("Go on?", abort=True)
         left = ceremony.run()
-        typer.echo(f"{ceremony.name}: done, and in the release log")
+        typer.echo(f"{ceremony.name}: {said}, and in the release log")
         for line in left:
             typer.echo(f"  {line}")
 

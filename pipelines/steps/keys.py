@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fleet_manifests import UsageError, Wire
 from pipelines.project.load import Project
@@ -12,6 +12,9 @@ from pipelines.steps.release import release_of
 
 if TYPE_CHECKING:
     from release.ceremony import Ceremonies
+    from release.in_turns import CeremoniesInTurns
+
+C = TypeVar("C", bound="Ceremonies")
 
 
 class KnownKey(Wire):
@@ -27,18 +30,38 @@ class KnownKey(Wire):
 
 
 def ceremonies_of(project: Project, media: Sequence[Path], actor: str) -> Ceremonies:
-    """The ceremonies of a project, written into its release log.
+    """The ceremonies of a project, written into its release log, with all keys at hand.
 
     Raises:
         UsageError: others may read a medium, or it is inside the project.
     """
     from release.ceremony import Ceremonies
 
+    return _laid(Ceremonies, project, media, actor)
+
+
+def ceremonies_in_turns(project: Project, media: Sequence[Path], actor: str) -> CeremoniesInTurns:
+    """The same, of holders who sign one after the other.
+
+    Raises:
+        UsageError: others may read a medium, or it is inside the project.
+    """
+    from release.in_turns import CeremoniesInTurns
+
+    return _laid(CeremoniesInTurns, project, media, actor)
+
+
+def _laid(kind: type[C], project: Project, media: Sequence[Path], actor: str) -> C:
+    """Ceremonies over the keys of a project and of media.
+
+    Raises:
+        UsageError: others may read a medium, or it is inside the project.
+    """
     for folder in media:
         if folder.resolve().is_relative_to(project.root.resolve()):
             raise UsageError(f"{folder}: is inside the project {project.root}; keep keys apart from it")
     release = release_of(project)
-    return Ceremonies(release.repository, media=media, log=release.desk.log, actor=actor)
+    return kind(release.repository, media=media, log=release.desk.log, actor=actor)
 
 
 def listed(project: Project) -> list[KnownKey]:

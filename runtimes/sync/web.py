@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ SLOWEST = 1024
 """Bytes per second; a slower answer is given up."""
 
 
+SMALL = 64 * 1024
+"""Bytes of an answer that is not the file itself, above which it is not read on."""
+
+
 class HttpSource:
     """A web server. Follows no redirect: only the enrolled address is ever asked."""
 
@@ -38,6 +43,7 @@ class HttpSource:
         headers: Mapping[str, str] | None = None,
         auth: httpx.Auth | None = None,
         name: str | None = None,
+        transport: httpx.BaseTransport | None = None,
     ):
         """Ask `address`.
 
@@ -49,6 +55,7 @@ class HttpSource:
             headers: sent with every request besides our own.
             auth: signs every request; None: the user and password that ~/.netrc has for the host, if any.
             name: what to call it in a message; None: the address.
+            transport: what carries requests; None: the network.
 
         Raises:
             UsageError: ~/.netrc cannot be used.
@@ -57,14 +64,15 @@ class HttpSource:
 
         self._base = address
         self._name = name or address
-        self._line = _Line()
+        self._lines: defaultdict[str, _Line] = defaultdict(_Line)
         self._slowest = slowest
         self._grace = grace
         self._client = httpx.Client(
-            auth=auth or _of_netrc(),
+            auth=auth or of_netrc(),
             timeout=timeout,
             follow_redirects=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "lading-site", **(headers or {})},
+            transport=transport,
         )
 
     @property
@@ -76,19 +84,26 @@ class HttpSource:
     def open(self, path: str, offset: int = 0) -> Iterator[Stream]:
         """See `Source.open`. Resumes with a `Range` request."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        with (
-            _Pace(self._line, self._slowest, self._grace) as pace,
-            _asking(self._name, pace),
-            self._client.stream(
+        with Pace(self._slowest, self._grace) as pace, _asking(self._name, pace):
+            request = self._client.build_request(
                 "GET", f"{self._base}/{path}", headers=headers, extensions={"trace": pace.trace}
-            ) as response,
-        ):
-            start = self._start(response, path, offset)
-            yield Stream(start, self._chunks(response, pace))
+            )
+            with contextlib.closing(self._answer(request, pace)) as response:
+                start = self._start(response, path, offset)
+                yield Stream(start, self._chunks(response, pace))
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _answer(self, request: httpx.Request, pace: Pace) -> httpx.Response:
+        """The answer to one request for a file, whose body is not read yet."""
+        return self._send(request, pace)
+
+    def _send(self, request: httpx.Request, pace: Pace) -> httpx.Response:
+        """Send one request, over a line that is watched."""
+        pace.watch(self._lines[host_of(request.url)])
+        return self._client.send(request, stream=True)
 
     def _start(self, response: httpx.Response, path: str, offset: int) -> int:
         """Where the answer starts.
@@ -106,12 +121,12 @@ class HttpSource:
             raise MissingError(f"{self._name} has no {path} (HTTP {status}); check the address or publish again")
         if status == 206:
             raise UnreachableError(f"{self._name}/{path}: answered with a part that was not asked for")
-        if response.is_redirect:
-            target = response.headers.get("Location", "?")
+        if response.next_request is not None:
+            target = host_of(response.next_request.url)
             raise UnreachableError(f"{self._name}/{path}: sends on to {target}; enrol with the final address")
         raise UnreachableError(f"{self._name}/{path}: HTTP {status}; try again later")
 
-    def _chunks(self, response: httpx.Response, pace: _Pace) -> Iterator[bytes]:
+    def _chunks(self, response: httpx.Response, pace: Pace) -> Iterator[bytes]:
         """The chunks as they come over the line, counted."""
         with _asking(self._name, pace):
             for chunk in response.iter_raw():
@@ -119,9 +134,19 @@ class HttpSource:
                 yield chunk
             pace.check(self._name)
 
+    def _small(self, response: httpx.Response, pace: Pace) -> bytes:
+        """The body of an answer that is not the file, read to `SMALL` bytes and a chunk; closes the answer."""
+        raw = bytearray()
+        with contextlib.closing(response):
+            for chunk in self._chunks(response, pace):
+                raw += chunk
+                if len(raw) > SMALL:
+                    break
+        return bytes(raw)
+
 
 class _Line:
-    """The connection that was opened last, which is the one in use: requests are made one after the other."""
+    """The connection to a host that was opened last, which is the one in use: requests are made one after the other."""
 
     def __init__(self) -> None:
         self.socket: socket.socket | None = None
@@ -133,27 +158,31 @@ class _Line:
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
-class _Pace:
+class Pace:
     """Cuts the line where less than `slowest` bytes a second of an answer have come, `grace` seconds long.
 
     A read that waits for a whole head counts nothing itself: a byte now and then would keep it waiting for days.
     """
 
-    def __init__(self, line: _Line, slowest: int, grace: float) -> None:
+    def __init__(self, slowest: int, grace: float) -> None:
         self.received = 0
-        self._line, self._slowest, self._grace = line, slowest, grace
+        self._line, self._slowest, self._grace = _Line(), slowest, grace
         self._connected = False
         self._broken: str | None = None
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="pace", daemon=True)
 
-    def __enter__(self) -> _Pace:
+    def __enter__(self) -> Pace:
         self._watcher.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._done.set()
         self._watcher.join()
+
+    def watch(self, line: _Line) -> None:
+        """Watch the line to the host that is asked now."""
+        self._line = line
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells of a request: among others the connections that it opens."""
@@ -184,7 +213,7 @@ class _Pace:
             before, begun = self.received, time.monotonic()
 
 
-def _of_netrc() -> httpx.Auth | None:
+def of_netrc() -> httpx.Auth | None:
     """The passwords of ~/.netrc, where there is one. What is wrong with it is said without a word of it."""
     import netrc
 
@@ -198,6 +227,11 @@ def _of_netrc() -> httpx.Auth | None:
         raise UsageError("~/.netrc: cannot be read as a netrc file for its owner alone; mend or remove it") from None
 
 
+def host_of(url: httpx.URL) -> str:
+    """What a message says of an address that somebody else gave; the rest of a signed address is a secret."""
+    return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
+
+
 def _range_start(header: str) -> int | None:
     """The first byte that a `Content-Range` header names."""
     match = re.match(r"bytes (\d+)-", header)
@@ -205,7 +239,7 @@ def _range_start(header: str) -> int | None:
 
 
 @contextlib.contextmanager
-def _asking(address: str, pace: _Pace) -> Iterator[None]:
+def _asking(address: str, pace: Pace) -> Iterator[None]:
     """Translate what httpx raises."""
     import httpx
 

@@ -86,6 +86,51 @@ def test_every_ceremony(project: Path, media: list[str], words: tuple[str, ...],
     assert entries[-1]["action"].startswith("ceremony ")
 
 
+@pytest.mark.parametrize(
+    ("words", "version"),
+    [
+        (("ceremony", "rotate-root", "root-1"), 2),
+        (("ceremony", "rotate-targets", "targets-1"), 2),
+        (("ceremony", "replace-online"), 2),
+        (("ceremony", "replace-builder"), 1),
+        (("ceremony", "replace-manager", "alice", "--approve", "alice", "--approve", "bob"), 1),
+        (("ceremony", "renew"), 2),
+        (("keys", "rotate", "online"), 2),
+    ],
+    ids=lambda value: "-".join(value[:3]) if isinstance(value, tuple) else "",
+)
+def test_every_ceremony_in_turns(project: Path, media: list[str], words: tuple[str, ...], version: int) -> None:
+    run("ceremony", "init", "--as", "alice", "--yes", *media)
+    said = run(*words, "--in-turns", "--as", "alice", "--reason", "a test", "--yes", *media[:2])
+    assert "leave it pending, signed with the keys at hand" in said
+    assert "still pending: every other holder signs with `lading release ceremony sign" in said
+    assert root_version(project) == 1
+    said = run("ceremony", "sign", "--as", "bob", *media[2:4], answer="n\n", code=1)
+    assert "begun by alice on" in said
+    assert "signed so far: " in said
+    assert root_version(project) == 1
+    said = run("ceremony", "sign", "--as", "bob", *media[2:4], answer="y\n")
+    assert "published: all have signed" in said
+    assert root_version(project) == version
+    assert release_of(load_project(project)).init() is False
+    entries = json.loads(run("log", "--json"))
+    assert {entry["actor"] for entry in entries} == {"alice", "bob"}
+    assert entries[-1]["reason"] == "a test"
+
+
+def test_a_ceremony_in_turns_is_rejected(project: Path, media: list[str]) -> None:
+    run("ceremony", "init", "--as", "alice", "--yes", *media)
+    with pytest.raises(UsageError, match="ceremony successor root-2 --keys MEDIUM"):
+        run("ceremony", "rotate-root", "--in-turns", "--as", "alice", "--reason", "a test", "--yes", *media[:2])
+    for number, name in ((2, "root-2"), (3, "root-3")):
+        said = run("ceremony", "successor", name, "--as", "bob", "--yes", *media[2 * number - 2 : 2 * number])
+        assert "its public half is in the key store" in said
+    run("ceremony", "rotate-root", "--in-turns", "--as", "alice", "--reason", "a test", "--yes", *media[:2])
+    run("ceremony", "reject", "--as", "bob", "--reason", "not now", "--yes")
+    with pytest.raises(RefusedError, match="no ceremony is pending"):
+        run("ceremony", "sign", "--as", "bob", "--yes", *media[2:4])
+
+
 def test_without_the_media_nothing_is_done(project: Path, media: list[str]) -> None:
     run("ceremony", "init", "--as", "alice", "--yes", *media)
     with pytest.raises(RefusedError, match="0 of them are at hand; bring the folder or medium"):

@@ -15,6 +15,7 @@ from fleet_manifests import HostFacts, Orders, digest_of, dump
 from fleet_manifests.orders import ORDERS_TARGET
 from release import Keys, Policy, Release, SigningKey
 from release.ceremony import Ceremonies, Ceremony
+from release.in_turns import CeremoniesInTurns
 from release.roles import CHANNELS
 from runtimes.sync import Agent, SyncResult, enroll, load_active, sync
 
@@ -54,6 +55,11 @@ class Fleet:
     def ceremonies(self, media: Sequence[Path] | None = None) -> Ceremonies:
         found = self.media if media is None else media
         return Ceremonies(self.release.repository, media=found, log=self.release.desk.log, actor="me")
+
+    def in_turns(self, *numbers: int, actor: str = "me") -> CeremoniesInTurns:
+        """The part of a holder who has the media of these numbers, and no other, before them."""
+        media = [self.folder / f"medium-{number}" for number in numbers]
+        return CeremoniesInTurns(self.release.repository, media=media, log=self.release.desk.log, actor=actor)
 
     def hold(self, ceremony: Ceremony) -> tuple[str, ...]:
         assert ceremony.will

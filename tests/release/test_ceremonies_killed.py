@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from fleet_manifests import IntegrityError
+from release.pending import FOLDER
+from release.turns import NAME
 from tests.release.ceremonies import Fleet, Site
 
 pytestmark = pytest.mark.integration
 
 
-def killed_at(at: int, fleet: Fleet, names: tuple[str, ...], more: dict[str, Any]) -> None:
+def killed_at(at: int, hold: Callable[[], object]) -> None:
     """Hold a ceremony in this process, and die without a word before the n-th file."""
     real, linked, calls = os.replace, os.link, iter(range(1, 1000))
 
@@ -29,7 +31,7 @@ def killed_at(at: int, fleet: Fleet, names: tuple[str, ...], more: dict[str, Any
         return call
 
     os.replace, os.link = dying(real), dying(linked)
-    fleet.replace(*names, **more)
+    hold()
     os._exit(0)
 
 
@@ -48,7 +50,7 @@ def test_killed_before_any_file_a_ceremony_leaves_one_state_and_is_ended(
     for at in range(1, 200):
         child = os.fork()
         if child == 0:
-            killed_at(at, fleet, names, more)
+            killed_at(at, lambda: fleet.replace(*names, **more))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code == 0:
             break
@@ -85,7 +87,7 @@ def test_killed_while_lost_keys_are_replaced(fleet: Fleet, site: Site, tmp_path:
     for at in range(1, 200):
         child = os.fork()
         if child == 0:
-            killed_at(at, fleet, names, {})
+            killed_at(at, lambda: fleet.replace(*names))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code == 0:
             break
@@ -103,3 +105,42 @@ def test_killed_while_lost_keys_are_replaced(fleet: Fleet, site: Site, tmp_path:
             shutil.copytree(image / folder.name, folder, symlinks=True)
     assert code == 0
     assert waited == 1, "between the last two files"
+
+
+@pytest.mark.parametrize(
+    "names", [("online",), ("root-1", "root-2"), ("targets-1", "targets-2"), ("builder",)], ids=str
+)
+def test_killed_before_any_file_the_last_holders_part_leaves_one_state_and_is_ended(
+    fleet: Fleet, site: Site, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """A ceremony in turns: the last holder signs and publishes, is killed, and runs the same command again."""
+    if names[-1].endswith("-2"):
+        fleet.hold(fleet.in_turns(2).successor(names[-1]))
+    fleet.hold(fleet.in_turns(1).replace(names, withdraw=False, reason="a test"))
+    pending, runs, image = fleet.public.parent / FOLDER / NAME, site.runs, tmp_path / "image"
+    folders = [fleet.public.parent, fleet.store, site.state, *fleet.media]
+    for folder in folders:
+        shutil.copytree(folder, image / folder.name, symlinks=True)
+    for at in range(1, 200):
+        child = os.fork()
+        if child == 0:
+            killed_at(at, lambda: fleet.hold(fleet.in_turns(2).sign()))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == 0:
+            break
+        assert code == 9
+        site.sync()
+        assert site.runs[2] == runs[2]
+        if pending.exists():
+            fleet.hold(fleet.in_turns(2).sign())
+        assert not pending.exists()
+        assert not [path for folder in (fleet.store, fleet.media[1]) for path in folder.glob("*.next*")]
+        assert fleet.release.repository.adopted
+        fleet.release.refresh()
+        site.sync()
+        assert site.runs[2] == runs[2]
+        for folder in folders:
+            shutil.rmtree(folder)
+            shutil.copytree(image / folder.name, folder, symlinks=True)
+    assert at >= 8
+    assert code == 0

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from fleet_manifests import FleetManifest, HostFacts, UnreachableError, UsageError
 from fleet_manifests.bundle import MANIFEST_TYPE
@@ -121,17 +132,99 @@ def bucket(public: Path, manifest: FleetManifest, tmp_path: Path, monkeypatch: p
     running.stop()
 
 
+@contextmanager
+def running_registry(folder: Path, auth: str = "") -> Iterator[str]:
+    """Debian's docker-registry on loopback over a folder; its host and port."""
+    program, port = needs("docker-registry"), free_port()
+    config = folder / f"registry-{port}.yml"
+    config.write_text(
+        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/registry\n"
+        f"http:\n  addr: 127.0.0.1:{port}\n{auth}"
+    )
+    with serving([program, "serve", str(config)], f"http://127.0.0.1:{port}/v2/", folder / f"registry-{port}.log"):
+        yield f"127.0.0.1:{port}"
+
+
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    """Debian's docker-registry on loopback; its host and port."""
-    program, port = needs("docker-registry"), free_port()
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {tmp_path}/registry\n"
-        f"http:\n  addr: 127.0.0.1:{port}\n"
-    )
-    with serving([program, "serve", str(config)], f"http://127.0.0.1:{port}/v2/", tmp_path / "registry.log"):
-        yield f"127.0.0.1:{port}"
+    """One that asks nobody who they are."""
+    with running_registry(tmp_path) as address:
+        yield address
+
+
+class TokenService:
+    """The token service that a registry names: it signs what was asked for, to whom it was asked by."""
+
+    SERVICE, ISSUER = "acme registry", "acme tokens"
+
+    def __init__(self, folder: Path) -> None:
+        self.password: str | None = None
+        """The `Authorization` without which it gives none."""
+        self.actions = ["pull"]
+        self.asked: list[dict[str, str]] = []
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._certificate = self._certified()
+        self.bundle = folder / "tokens.pem"
+        self.bundle.write_bytes(self._certificate.public_bytes(Encoding.PEM))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def realm(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/token"
+
+    @property
+    def auth(self) -> str:
+        """What a registry's configuration says of it."""
+        fields = {"realm": self.realm, "service": self.SERVICE, "issuer": self.ISSUER, "rootcertbundle": self.bundle}
+        return "auth:\n  token:\n" + "".join(f"    {name}: {value}\n" for name, value in fields.items())
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def token(self, scope: str) -> str:
+        """A JSON Web Token for one scope."""
+        kind, name, _ = scope.split(":")
+        now = datetime.now(UTC)
+        access = [{"type": kind, "name": name, "actions": self.actions}]
+        claims = {"iss": self.ISSUER, "aud": self.SERVICE, "sub": "", "nbf": now - timedelta(minutes=1), "jti": "1"}
+        chain = [base64.b64encode(self._certificate.public_bytes(Encoding.DER)).decode()]
+        return jwt.encode(
+            claims | {"iat": now, "exp": now + timedelta(minutes=5), "access": access},
+            self._key,
+            algorithm="ES256",
+            headers={"x5c": chain},
+        )
+
+    def _certified(self) -> x509.Certificate:
+        name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tokens")]), datetime.now(UTC)
+        made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self._key.public_key())
+        made = made.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        return made.add_extension(x509.BasicConstraints(ca=True, path_length=None), True).sign(self._key, SHA256())
+
+    def _handler(service) -> type[BaseHTTPRequestHandler]:
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *args: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                asked = dict(parse_qsl(urlsplit(self.path).query))
+                service.asked.append(asked)
+                known = service.password is None or self.headers["Authorization"] == service.password
+                self.send_response(200 if known else 401)
+                self.end_headers()
+                if known:
+                    self.wfile.write(json.dumps({"token": service.token(asked["scope"]), "expires_in": 300}).encode())
+
+        return Handler
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Iterator[TokenService]:
+    made = TokenService(tmp_path)
+    yield made
+    made.close()
 
 
 def names_of(layout: Path, kind: str = MANIFEST_TYPE) -> dict[str, str]:
@@ -270,6 +363,66 @@ def test_a_site_takes_its_blobs_from_a_registry(
     assert {line.split("/blobs/sha256/")[1].split(" ")[0] for line in asked} <= {
         updates.digest.removeprefix("sha256:"), *payloads(public, updates.digest)
     }  # fmt: skip
+
+
+@pytest.fixture
+def guarded(
+    registry: str, tokens: TokenService, public: Path, manifest: FleetManifest, tmp_path: Path
+) -> Iterator[str]:
+    """The same blobs in a registry that wants tokens."""
+    needs("skopeo")
+    push(public, registry)
+    with running_registry(tmp_path, tokens.auth) as address:
+        assert httpx.get(f"http://{address}/v2/{REPOSITORY}/tags/list", trust_env=False).status_code == 401
+        yield address
+
+
+def test_a_site_takes_its_blobs_from_a_registry_that_wants_tokens(
+    guarded: str, tokens: TokenService, nginx: str, site: Site, manifest: FleetManifest
+) -> None:
+    """Whoever asks gets one; one is enough for all blobs."""
+    site.enroll(nginx, blobs=f"oci+http://{guarded}/{REPOSITORY}")
+    site.sync()
+    assert site.bundle() == digest(manifest)
+    assert status(site.state).last_sync.fallbacks == ()
+    assert tokens.asked == [{"service": TokenService.SERVICE, "scope": f"repository:{REPOSITORY}:pull"}]
+
+
+def test_a_registry_whose_tokens_are_for_those_with_a_password(
+    guarded: str,
+    tokens: TokenService,
+    nginx: str,
+    site: Site,
+    manifest: FleetManifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens.password = "Basic " + base64.b64encode(b"site:hush").decode()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    site.enroll(nginx, blobs=f"oci+http://{guarded}/{REPOSITORY}")
+    site.sync()
+    (said,) = status(site.state).last_sync.fallbacks
+    assert "HTTP 401 where a token was expected" in said
+    assert site.bundle() == digest(manifest), "from the source"
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login site password hush\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    other = Site(tmp_path / "other", site.root.parent.parent)
+    other.enroll(nginx, blobs=f"oci+http://{guarded}/{REPOSITORY}")
+    other.sync()
+    assert other.bundle() == digest(manifest)
+    assert status(other.state).last_sync.fallbacks == ()
+
+
+def test_a_token_that_allows_nothing(
+    guarded: str, tokens: TokenService, nginx: str, site: Site, manifest: FleetManifest
+) -> None:
+    """The registry asks again; the site does not, and takes everything from its source."""
+    tokens.actions = []
+    site.enroll(nginx, blobs=f"oci+http://{guarded}/{REPOSITORY}")
+    site.sync()
+    assert site.bundle() == digest(manifest)
+    (said,) = status(site.state).last_sync.fallbacks
+    assert "may not read there (HTTP 401)" in said
 
 
 def payloads(public: Path, updates: str) -> set[str]:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import base64
 import copy
+import io
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from fleet_manifests import Gate, IntegrityError, UnreachableError, UsageError, Verdict, parse
@@ -30,6 +34,16 @@ NAME = "triage--edge-x86-vnni"
 CI = "https://ci.example.org/acme/models/build.yml@refs/heads/main"
 OTHER = "https://ci.example.org/mallory/models/build.yml@refs/heads/main"
 DIGEST = "sha256:" + "a" * 64
+LEFT_OPEN = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+"""sigstore-python does not close the page that it waits on."""
+STATEMENT = json.dumps(
+    {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "x", "digest": {"sha256": "a" * 64}}],
+        "predicateType": "https://example.org/x",
+        "predicate": {},
+    }
+).encode()
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["rekor-v1", "rekor-v2"])
@@ -432,6 +446,104 @@ def test_without_a_ci_there_is_no_ambient_identity(
     monkeypatch.setattr("sigstore.oidc.detect_credential", lambda *_: None)
     with pytest.raises(UsageError, match="no identity of a CI; name where the token is"):
         sign_bundle(out, Author(signer_of(double, token="ambient"), trust))
+
+
+class Browser:
+    """A browser without a window: it goes wherever it is sent, in a thread of its own."""
+
+    def __init__(self, forged: str | None = None) -> None:
+        self.forged = forged
+        """What it calls back with in place of the issuer's answer."""
+        self.opened: list[str] = []
+
+    def open(self, url: str) -> bool:
+        self.opened.append(url)
+        threading.Thread(target=self._visit, args=(url,), daemon=True).start()
+        return True
+
+    def _visit(self, url: str) -> None:
+        with httpx.Client(trust_env=False) as client:
+            if self.forged is not None:
+                client.get(f"{url}/auth/callback?{self.forged}")
+                return
+            client.get(url, follow_redirects=True).raise_for_status()
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
+    made = Browser()
+    monkeypatch.setattr("webbrowser.open", made.open)
+    return made
+
+
+@pytest.fixture
+def person(double: SigstoreDouble, signer_of: Any) -> Iterator[KeylessSigner]:
+    """A signer whose token is had by logging in."""
+    double.oidc.login, double.oidc.logins = "alice@example.org", 0
+    yield signer_of(double, double.oidc.login, token="interactive")
+    double.oidc.login = None
+
+
+@pytest.fixture
+def persons_trust(double: SigstoreDouble, trust: Trust) -> Trust:
+    return replace(trust, policy=policy_of(double, identity="alice@example.org"))
+
+
+@LEFT_OPEN
+def test_a_person_logs_in_once_and_signs_bundle_and_evidence(
+    double: SigstoreDouble, browser: Browser, person: KeylessSigner, persons_trust: Trust, out: Path, builder: Any
+) -> None:
+    """The browser follows the issuer to the page that sigstore-python waits on; the code is redeemed with its proof."""
+    author = Author(person, persons_trust)
+    sign_bundle(out, author)
+    verify(out, persons_trust)
+    report = builder.report("accuracy", DIGEST)
+    assert verify_evidence(attest(report, author), persons_trust.authors("triage", "evidence"), DIGEST) == report
+    assert double.oidc.logins == len(browser.opened) == 1
+    assert "eyJ" not in repr(author)
+
+
+@LEFT_OPEN
+def test_a_person_whose_token_ended_logs_in_anew(
+    double: SigstoreDouble, browser: Browser, person: KeylessSigner
+) -> None:
+    person._given[:] = [double.oidc.token("alice@example.org", lifetime=-1)]
+    person.seal_payload(STATEMENT)
+    assert double.oidc.logins == 1
+
+
+@LEFT_OPEN
+def test_somebody_else_logs_in(
+    double: SigstoreDouble, browser: Browser, person: KeylessSigner, persons_trust: Trust, out: Path
+) -> None:
+    double.oidc.login = "mallory@example.org"
+    with pytest.raises(IntegrityError, match=r"mallory@example\.org|alice@example\.org"):
+        sign_bundle(out, Author(person, persons_trust))
+
+
+@LEFT_OPEN
+def test_who_is_turned_away_signs_nothing(double: SigstoreDouble, browser: Browser, person: KeylessSigner) -> None:
+    double.oidc.login = None
+    with pytest.raises(UnreachableError, match="nothing was signed: IdentityError: .*access_denied"):
+        person.seal_payload(STATEMENT)
+
+
+@LEFT_OPEN
+@pytest.mark.parametrize("forged", ["code=1&state=another", "code=1", "state=another"])
+def test_another_page_calls_back(browser: Browser, person: KeylessSigner, forged: str) -> None:
+    browser.forged = forged
+    with pytest.raises(UnreachableError, match="nothing was signed"):
+        person.seal_payload(STATEMENT)
+
+
+@LEFT_OPEN
+def test_without_a_browser_and_without_a_person(
+    person: KeylessSigner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(UsageError, match="nobody is there to log in; name another token"):
+        person.seal_payload(STATEMENT)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ class SigstoreDouble:
             request = base64.b64decode(json.loads(raw)["certificateSigningRequest"])
             chain = self.fulcio.issue(request, authorization.removeprefix("Bearer "))
             return JSON, json.dumps({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}).encode()
+        if path == "/token":
+            return JSON, json.dumps(self.oidc.redeem(raw)).encode()
         if path == "/api/v1/log/entries":
             return JSON, json.dumps(self.log.v1(json.loads(raw))).encode()
         if path == "/api/v2/log/entries":
@@ -120,9 +122,17 @@ def _server(double: SigstoreDouble) -> ThreadingHTTPServer:
             """Say nothing."""
 
         def do_GET(self) -> None:
-            known = self.path == "/.well-known/openid-configuration"
-            endpoints = {"issuer": double.url, "authorization_endpoint": double.url, "token_endpoint": double.url}
-            self._reply(200 if known else 404, JSON, json.dumps(endpoints if known else {}).encode())
+            path, _, query = self.path.partition("?")
+            if path == "/auth":
+                self.send_response(302)
+                self.send_header("Location", double.oidc.authorize(query))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            known = path == "/.well-known/openid-configuration"
+            endpoints = {"issuer": "", "authorization_endpoint": "/auth", "token_endpoint": "/token"}
+            said = {name: double.url + place for name, place in endpoints.items()} if known else {}
+            self._reply(200 if known else 404, JSON, json.dumps(said).encode())
 
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers["Content-Length"]))

@@ -62,6 +62,7 @@ from fleet_manifests.orders import ORDERS_TARGET
 from fleet_manifests.signature import strict_hashing
 from runtimes.sync import Agent, SyncResult, enroll, sync
 from runtimes.sync.smoke import PackTrial
+from tests.runtimes.sync.loris import Loris
 
 NOW = datetime(2027, 1, 4, 8, tzinfo=UTC)
 SITE = "store-017"
@@ -402,6 +403,7 @@ class Web:
         """Path ending that never ends."""
         self.status: int | None = None
         self.location: str | None = None
+        """Where an answer with `status` sends on to; `{path}` stands for the path that was asked for."""
         self.replace: dict[str, bytes] = {}
         """Path ending to the bytes given instead."""
         self._server = Server(("127.0.0.1", 0), self._handler())
@@ -444,7 +446,7 @@ class Web:
             def _empty(self, status: int) -> None:
                 self.send_response(status)
                 if web.location is not None:
-                    self.send_header("Location", web.location)
+                    self.send_header("Location", web.location.replace("{path}", self.path))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -617,6 +619,20 @@ def make_web() -> Iterator[Callable[[Path], Web]]:
     yield start
     for web in started:
         web.close()
+
+
+@pytest.fixture
+def loris() -> Iterator[Callable[..., Loris]]:
+    """Starts slow servers."""
+    made: list[Loris] = []
+
+    def start(*args: bytes) -> Loris:
+        made.append(Loris(*args))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

@@ -168,12 +168,61 @@ def test_registry_that_is_down_costs_one_blobs_attempts(mirrored: Any, registry:
     assert "HTTP 503" in reason
 
 
-def test_registry_that_sends_on_is_not_followed(mirrored: Any, registry: Registry, make_web: Any) -> None:
-    elsewhere = make_web(registry.folder)
-    registry.web.status, registry.web.location = 307, f"{elsewhere.address}/x"
+@pytest.fixture
+def elsewhere(registry: Registry, make_web: Any) -> Any:
+    """Where the registry stores its blobs: it sends on to there."""
+    made = make_web(registry.folder)
+    registry.web.status, registry.web.location = 307, f"{made.address}{{path}}"
+    return made
+
+
+def test_registry_sends_on_to_where_its_blobs_are(
+    mirrored: Any, registry: Registry, elsewhere: Any, asked: Callable[[], list[str]]
+) -> None:
     mirrored.sync()
     assert mirrored.content() == "one"
-    assert elsewhere.requests == []
+    assert asked() == []
+    assert len(elsewhere.requests) == len(registry.web.requests) > 2
+    assert status(mirrored.state).last_sync.fallbacks == ()
+
+
+def test_registry_sends_on_to_another_blob(mirrored: Any, elsewhere: Any, asked: Callable[[], list[str]]) -> None:
+    """Every byte is hashed, whoever gave it."""
+    elsewhere.replace[""] = b"evil"
+    mirrored.sync()
+    assert mirrored.content() == "one"
+    assert asked() != []
+    assert len({path for path, _ in elsewhere.requests}) <= 2
+    (reason,) = status(mirrored.state).last_sync.fallbacks
+    assert reason
+
+
+def test_registry_sends_on_to_an_endless_blob(mirrored: Any, elsewhere: Any, asked: Callable[[], list[str]]) -> None:
+    """Its signed size bounds it."""
+    elsewhere.endless = ""
+    mirrored.sync()
+    assert mirrored.content() == "one"
+    (reason,) = status(mirrored.state).last_sync.fallbacks
+    assert "goes on after its" in reason
+
+
+def test_a_break_behind_a_registry_that_sends_on_is_resumed(
+    mirrored: Any, registry: Registry, elsewhere: Any, asked: Callable[[], list[str]]
+) -> None:
+    """What is missing is asked for by `Range`, over the same way."""
+    elsewhere.drop_after = 4000
+    mirrored.sync()
+    assert mirrored.content() == "one"
+    assert any(part for _, part in elsewhere.requests)
+    assert all(part is None or part.startswith("bytes=") for _, part in registry.web.requests)
+
+
+def test_registry_that_sends_on_for_ever(mirrored: Any, registry: Registry, asked: Callable[[], list[str]]) -> None:
+    registry.web.status, registry.web.location = 307, "{path}"
+    mirrored.sync()
+    assert mirrored.content() == "one"
+    (reason,) = status(mirrored.state).last_sync.fallbacks
+    assert "sent on more than 4 times" in reason
 
 
 def test_a_stick_serves_without_the_registry(mirrored: Any, registry: Registry, tmp_path: Path) -> None:

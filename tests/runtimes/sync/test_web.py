@@ -6,64 +6,17 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fleet_manifests import UnreachableError, UsageError
 from runtimes.sync.web import HttpSource
+from tests.runtimes.sync.loris import Loris
 
 pytestmark = pytest.mark.unit
 HEAD = b"HTTP/1.1 200 OK\r\n"
-
-
-class Loris:
-    """A server that says the beginning at once, then one byte of the rest every few milliseconds."""
-
-    def __init__(self, beginning: bytes, rest: bytes, every: float = 0.01) -> None:
-        self.sent = 0
-        self.asked: list[bytes] = []
-        self._beginning, self._rest, self._every = beginning, rest, every
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(line,), daemon=True).start()
-
-    def _answer(self, line: socket.socket) -> None:
-        with line, contextlib.suppress(OSError):
-            self.asked.append(line.recv(65536))
-            line.sendall(self._beginning)
-            for number in range(100_000):
-                line.sendall(self._rest[number % len(self._rest) :][:1])
-                self.sent += 1
-                time.sleep(self._every)
-
-
-@pytest.fixture
-def loris() -> Iterator[Callable[..., Loris]]:
-    made: list[Loris] = []
-
-    def start(*args: bytes) -> Loris:
-        made.append(Loris(*args))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.close()
 
 
 def read(source: HttpSource) -> bytes:
