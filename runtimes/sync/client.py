@@ -18,6 +18,7 @@ from runtimes.sync import stage
 from runtimes.sync.accept import accept, signed_documents, signers
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
+from runtimes.sync.fallback import Machine, bring_back, builds_before
 from runtimes.sync.fetch import Fetch
 from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor
@@ -156,9 +157,12 @@ class _Sync:
         documents = self._refresh()
         orders = take_orders(self._state, documents)
         running = self._stop(running, orders.stops)
+        if running is not None:
+            running = self._bring_back(running, documents, orders.stops)
         found = accept(self._state, self._enrolment, documents, now=self._now, running=running, orders=orders)
         self.halted = found.halted
-        running = self._stop(running, revoked(found.manifest.revocations), seen=self._now)
+        reasons = revoked(found.manifest.revocations)
+        running = self._stop(running, reasons, seen=self._now)
         check_agent(found.manifest, self._agent.version)
         plan = make_plan(found.manifest, found.digest, found.assignment, self._agent.facts())
         plan = self._openable(plan, running)
@@ -169,6 +173,7 @@ class _Sync:
         else:
             changed, active = True, self._install(plan, documents, running)
             documents.forget_unused()
+        active = self._bring_back(active, documents, reasons)
         stage.prune(self._state, self.blobs)
         self._progress(1.0, f"{active.channel} {active.manifest_version} runs")
         return changed, active
@@ -212,6 +217,14 @@ class _Sync:
             stage.rewrite(self._state, now)
         return now
 
+    def _bring_back(self, running: Active, documents: SignedDocuments, reasons: Mapping[str, str]) -> Active:
+        """Return what was stopped to the build before; nothing is fetched for it."""
+        if not running.stopped.keys() & running.before.keys():
+            return running
+        agent = self._agent
+        machine = Machine(agent.facts(), agent.version, signers(documents), agent.smoke, self._now)
+        return bring_back(self._state, running, reasons, machine)
+
     def _openable(self, plan: Plan, running: Active | None) -> Plan:
         """The plan without the workflows whose pack is encrypted, where this site has no key."""
         if pack_key(self._state) is not None:
@@ -243,7 +256,9 @@ class _Sync:
         name = stage.next_version(self._state, plan.assignment.channel, plan.manifest.version)
         record = plan.record(layouts, parts, version=name, now=self._now)
         needed = [digest for entry in record.workflows.values() for digest in entry.needed]
-        record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed)})
+        before = {} if running is None else builds_before(running, record, revoked(plan.manifest.revocations))
+        record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed), "before": before})
+        self.blobs.keep(documents.document(f"{plan.manifest.channel}/manifest.json")[0])
         self._progress(0.9, f"verifying and trying {len(bundles)} bundles and {len(packs)} packs")
         stage.stage(
             self._state,
@@ -251,10 +266,7 @@ class _Sync:
             self._signed(bundles),
             self._signed(packs),
             self.blobs,
-            trust=trust,
-            pack_key=pack_key(self._state),
-            profile=plan.profile,
-            smoke=self._agent.smoke,
+            stage.Checks(trust, pack_key(self._state), plan.profile, self._agent.smoke),
         )
         stage.activate(self._state, name, running)
         return record
