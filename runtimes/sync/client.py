@@ -258,7 +258,8 @@ class _Sync:
         needed = [digest for entry in record.workflows.values() for digest in entry.needed]
         before = {} if running is None else builds_before(running, record, revoked(plan.manifest.revocations))
         record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed), "before": before})
-        self.blobs.keep(documents.document(f"{plan.manifest.channel}/manifest.json")[0])
+        if record.workflows:
+            self.blobs.keep(documents.document(f"{plan.manifest.channel}/manifest.json")[0])
         self._progress(0.9, f"verifying and trying {len(bundles)} bundles and {len(packs)} packs")
         stage.stage(
             self._state,
