@@ -22,7 +22,7 @@ from runtimes.sync.fallback import Machine, bring_back, builds_before
 from runtimes.sync.fetch import Fetch
 from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor
-from runtimes.sync.orders import take_orders
+from runtimes.sync.orders import load_orders, take_orders
 from runtimes.sync.packs import is_encrypted, key_missing
 from runtimes.sync.plan import Plan, check_agent, make_plan, revoked, without_revoked
 from runtimes.sync.report import LAST_SYNC_FILE, MOST_FALLBACKS, LastSync
@@ -153,9 +153,11 @@ class _Sync:
         stage.clear_staging(self._state)
         running = self._running()
         load_floor(self._state, running, self._enrolment.floor_file).check_clock(self._now)
+        outside = self._enrolment.orders_file
+        running = self._stop(running, load_orders(self._state, outside).stops)
         self._progress(0.0, "refreshing signed metadata")
         documents = self._refresh()
-        orders = take_orders(self._state, documents)
+        orders = take_orders(self._state, documents, outside)
         running = self._stop(running, orders.stops)
         if running is not None:
             running = self._bring_back(running, documents, orders.stops)
