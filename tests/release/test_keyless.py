@@ -10,6 +10,7 @@ import copy
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,13 @@ def sign_anyhow(out: Path, signer: KeylessSigner) -> None:
 
 
 def test_the_named_identity_is_accepted(signed: Path, trust: Trust) -> None:
+    verify(signed, trust)
+
+
+def test_it_needs_no_folder_to_write_into(
+    signed: Path, trust: Trust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     verify(signed, trust)
 
 
