@@ -24,7 +24,7 @@ from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor
 from runtimes.sync.orders import load_orders, take_orders
 from runtimes.sync.packs import is_encrypted, key_missing
-from runtimes.sync.plan import Plan, check_agent, make_plan, revoked, without_revoked
+from runtimes.sync.plan import Plan, Proofs, check_agent, make_plan, revoked, without_revoked
 from runtimes.sync.report import LAST_SYNC_FILE, MOST_FALLBACKS, LastSync
 from runtimes.sync.seam import storing
 from runtimes.sync.site import BLOBS, LOCK_FILE, Enrolment, load_enrolment, pack_key
@@ -243,6 +243,7 @@ class _Sync:
     def _install(self, plan: Plan, documents: SignedDocuments, running: Active | None) -> Active:
         """Fetch, stage and activate a plan."""
         trust = signers(documents)
+        proofs = {name: chosen.proofs(trust.policy.require) for name, chosen in plan.chosen.items()}
         refs = {name: chosen.build.bundle for name, chosen in plan.chosen.items()}
         layouts = {name: self._fetch.bundle(name, ref.manifest) for name, ref in refs.items()}
         pack_refs = {name: chosen.pack for name, chosen in plan.chosen.items() if chosen.pack is not None}
@@ -252,11 +253,14 @@ class _Sync:
         both = [*bundles.values(), *packs.values()]
         self.shortcuts.read(plan.manifest.updates)
         self._fetch.all(
-            [blob for layout, signature in both for blob in (signature, *layout.layers)],
+            [
+                *(blob for layout, signature in both for blob in (signature, *layout.layers)),
+                *(blob for found in proofs.values() for blobs in found.values() for blob in blobs),
+            ],
             lambda part, what: self._progress(0.1 + 0.8 * part, what),
         )
         name = stage.next_version(self._state, plan.assignment.channel, plan.manifest.version)
-        record = plan.record(layouts, parts, version=name, now=self._now)
+        record = plan.record(layouts, parts, proofs, version=name, now=self._now)
         needed = [digest for entry in record.workflows.values() for digest in entry.needed]
         before = {} if running is None else builds_before(running, record, revoked(plan.manifest.revocations))
         record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed), "before": before})
@@ -266,18 +270,23 @@ class _Sync:
         stage.stage(
             self._state,
             record,
-            self._signed(bundles),
-            self._signed(packs),
+            self._signed(bundles, proofs),
+            self._signed(packs, {}),
             self.blobs,
             stage.Checks(trust, pack_key(self._state), plan.profile, self._agent.smoke),
         )
         stage.activate(self._state, name, running)
         return record
 
-    def _signed(self, found: Mapping[str, tuple[OciManifest, Descriptor]]) -> dict[str, stage.Signed]:
-        """What is to be laid out, with the signature as a file."""
+    def _signed(
+        self, found: Mapping[str, tuple[OciManifest, Descriptor]], proofs: Mapping[str, Proofs]
+    ) -> dict[str, stage.Signed]:
+        """What is to be laid out, with the signature and what is attested of it as files."""
         return {
-            name: stage.Signed(layout, self.blobs.path(signature.digest)) for name, (layout, signature) in found.items()
+            name: stage.Signed(
+                layout, self.blobs.path(signature.digest), stage.files_of(proofs.get(name, {}), self.blobs)
+            )
+            for name, (layout, signature) in found.items()
         }
 
 

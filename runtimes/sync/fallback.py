@@ -187,19 +187,20 @@ def _laid_out(
     plan, chosen = approved(before, workflow, _manifest(blobs, before), running, reasons, machine)
     fetch = Fetch(blobs, _Nowhere())
     ref, layout = chosen.build.bundle, fetch.bundle(workflow, chosen.build.bundle.manifest)
-    needed = [ref.signature, *layout.layers]
+    proofs = chosen.proofs(machine.trust.policy.require)
+    needed = [ref.signature, *layout.layers, *(blob for found in proofs.values() for blob in found)]
     parts, pack = _pack(fetch, chosen, blobs)
     if parts is not None and pack is not None and chosen.pack is not None and chosen.pack.signature is not None:
         if parts.config.encrypted and pack_key(state) is None:
             raise RefusedError(key_missing(running.site_class))
         needed += [chosen.pack.signature, *parts.layout.layers]
     fetch.all(needed, lambda part, what: None)
-    entry = served(chosen, layout, parts)
+    entry = served(chosen, layout, parts, proofs)
     staging = state / VERSIONS / running.version / f"{TEMPORARY}{RETURNED}"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     checks = stage.Checks(machine.trust, pack_key(state), plan.profile, machine.smoke)
-    bundle = stage.Signed(layout, blobs.path(ref.signature.digest))
+    bundle = stage.Signed(layout, blobs.path(ref.signature.digest), stage.files_of(proofs, blobs))
     try:
         stage.try_out(staging, running, workflow, entry, bundle, pack, blobs, checks)
     except (IntegrityError, RefusedError):

@@ -9,7 +9,9 @@ from datetime import datetime
 from types import MappingProxyType
 
 from fleet_manifests.assignment import Assignment
-from fleet_manifests.bundle import OciManifest, bundle_name
+from fleet_manifests.attested import KIND
+from fleet_manifests.authors import Attestation
+from fleet_manifests.bundle import Descriptor, OciManifest, bundle_name
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.evidence import Verdict
 from fleet_manifests.manifest import BuildEntry, FleetManifest, PackRef, Revocation, WorkflowEntry, placed_at
@@ -19,6 +21,10 @@ from runtimes.sync.active import Active, ActiveWorkflow, Before
 from runtimes.sync.packs import PackParts, choose_pack, pack_revoked, record_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+Proofs = Mapping[Attestation, tuple[Descriptor, ...]]
+"""What is attested of a bundle, by kind."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,23 @@ class Chosen:
     def digests(self) -> tuple[str, str | None]:
         """What runs: the bundle, and the pack where there is one."""
         return self.build.bundle.digest, None if self.pack is None else self.pack.blob.digest
+
+    def proofs(self, required: Iterable[Attestation]) -> Proofs:
+        """The attestations of the bundle that the signing policy requires.
+
+        Raises:
+            RefusedError: the manifest names none of a kind.
+        """
+        found: dict[Attestation, tuple[Descriptor, ...]] = {}
+        for act in required:
+            named = tuple(one for one in self.build.attestations if one.annotations.get(KIND) == act)
+            found[act] = self.build.evidence if act == "evidence" else named
+            if not found[act]:
+                raise RefusedError(
+                    f"bundle {self.build.bundle.name} ({self.build.bundle.digest}): the signing policy requires {act}, "
+                    "and the manifest names none; tell the publisher"
+                )
+        return found
 
 
 @dataclass(frozen=True)
@@ -70,6 +93,7 @@ class Plan:
         self,
         layouts: Mapping[str, OciManifest],
         packs: Mapping[str, PackParts] = MappingProxyType({}),
+        proofs: Mapping[str, Proofs] = MappingProxyType({}),
         *,
         version: str,
         now: datetime,
@@ -79,6 +103,7 @@ class Plan:
         Args:
             layouts: the OCI manifest of each workflow's bundle.
             packs: what is known of each retriever's pack.
+            proofs: what is attested of each workflow's bundle, as far as that is required.
             version: name of the version.
             now: the present moment.
         """
@@ -97,7 +122,7 @@ class Plan:
             max_offline_hours=self.manifest.max_offline_hours,
             central=self.assignment.central,
             workflows={
-                name: served(chosen, layouts[name], None if chosen.pack is None else packs[name])
+                name: served(chosen, layouts[name], None if chosen.pack is None else packs[name], proofs.get(name, {}))
                 for name, chosen in sorted(self.chosen.items())
             },
             skipped=dict(self.skipped),
@@ -272,10 +297,13 @@ def _why_stopped(build: ActiveWorkflow | Before, reasons: Mapping[str, str]) -> 
     return _revoked(bundle, reasons) or (None if pack is None or pack not in reasons else pack_revoked(reasons[pack]))
 
 
-def served(chosen: Chosen, layout: OciManifest | None, parts: PackParts | None) -> ActiveWorkflow:
+def served(
+    chosen: Chosen, layout: OciManifest | None, parts: PackParts | None, proofs: Proofs = MappingProxyType({})
+) -> ActiveWorkflow:
     """The record of a workflow as a manifest has it; without a layout, of one that does not run and has no blobs."""
     entry, build = chosen.entry, chosen.build
     blobs = [] if layout is None else [build.bundle.manifest, build.bundle.signature, *layout.layers]
+    blobs += [blob for found in proofs.values() for blob in found]
     return ActiveWorkflow(
         task=entry.task,
         title=entry.title,

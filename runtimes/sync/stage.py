@@ -7,10 +7,11 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fleet_manifests.authors import Authors, Trust
+from fleet_manifests.attested import verify_attested
+from fleet_manifests.authors import Attestation, Authors, Trust
 from fleet_manifests.bundle import BUNDLE_FILE, BundleConfig, OciManifest
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.knowledge import PACK_FILE, PackConfig
@@ -30,6 +31,7 @@ from runtimes.sync.active import (
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.contents import check_config, check_pack_config
 from runtimes.sync.files import TEMPORARY, swap_link, sync_folder, write_file
+from runtimes.sync.plan import Proofs
 from runtimes.sync.smoke import PackTrial
 
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
@@ -45,6 +47,8 @@ class Signed:
     layout: OciManifest
     signature: Path
     """The signature file."""
+    proofs: Mapping[Attestation, tuple[Path, ...]] = field(default_factory=dict)
+    """What is attested of a bundle, as files: every kind that the signing policy requires."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,10 @@ def try_out(
     folder = verified(root / entry.folder, bundle, blobs, allowed, entry.name)
     config = parse(BundleConfig, (folder / BUNDLE_FILE).read_bytes(), where=f"{entry.name}/{BUNDLE_FILE}")
     check_config(config, entry.name, workflow, entry.task, checks.profile)
+    for act in checks.trust.policy.require:
+        for path in bundle.proofs[act]:
+            by = checks.trust.authors(workflow, act)
+            verify_attested(path.read_bytes(), by, act, name=entry.name, digest=entry.bundle)
     trial = None
     if entry.pack is not None and pack is not None:
         place = verified(root / entry.pack_folder, pack, blobs, allowed, entry.pack.name)
@@ -221,6 +229,11 @@ def _ways_back(running: Sequence[Active]) -> set[str]:
         back = [*record.before.values(), *(one.before for one in record.returned.values())]
         found |= {digest for one in back for digest in one.blobs}
     return found
+
+
+def files_of(proofs: Proofs, blobs: Blobs) -> dict[Attestation, tuple[Path, ...]]:
+    """Where the attestations lie that were fetched."""
+    return {act: tuple(blobs.path(one.digest) for one in found) for act, found in proofs.items()}
 
 
 def _named(entry: ActiveWorkflow) -> str:
