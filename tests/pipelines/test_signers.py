@@ -46,7 +46,7 @@ trust:
 
 @pytest.fixture
 def project_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A project from the template, with more in its `lading.yaml`."""
+    """A project from the template, with a name and this in its `lading.yaml`."""
     from typer.testing import CliRunner
 
     from pipelines.cli.app import app
@@ -55,8 +55,7 @@ def project_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     assert CliRunner().invoke(app, ["init", str(tmp_path / "project")]).exit_code == 0
 
     def make(more: str) -> Project:
-        path = tmp_path / "project" / "lading.yaml"
-        path.write_text(path.read_text() + more)
+        (tmp_path / "project" / "lading.yaml").write_text(f"name: acme\ntitle: Acme\n{more}")
         return load_project(tmp_path / "project")
 
     return make
