@@ -21,6 +21,7 @@ from release.published import blob_path, read_blob
 from release.recheck import recheck
 from release.signing import Author
 from runtimes.sync.plan import Chosen
+from tests.release.ceremonies import Site
 
 pytestmark = pytest.mark.unit
 DIGEST = "sha256:" + "b" * 64
@@ -316,6 +317,15 @@ def test_they_are_published_and_found_by_oci_tools(published: Release) -> None:
     referred = [json.loads(read_blob(public, Descriptor.model_validate(one))) for one in listed]
     layers = {layer["digest"] for one in referred for layer in one.get("layers", [])}
     assert {blob.digest for blob in attached(published)} <= layers
+
+
+def test_a_site_of_a_fleet_that_demands_them_pulls_and_keeps_them(
+    published: Release, builder: Any, tmp_path: Path, clock: Any
+) -> None:
+    published.assign([builder.assignment("s2", channel="canary")])
+    site = Site(tmp_path / "s2", published.repository.public, clock, name="s2").enroll()
+    entry = site.sync().active.workflows["triage"]
+    assert {blob.digest for blob in attached(published)} <= set(entry.blobs)
 
 
 def test_they_are_never_collected(published: Release) -> None:
