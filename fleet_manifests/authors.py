@@ -16,6 +16,8 @@ from fleet_manifests.wire import Name, Wire
 
 Act = Literal["bundle", "evidence", "provenance", "model-card"]
 """What can be signed: a bundle or knowledge pack, and the attestations about it."""
+Attestation = Literal["provenance", "model-card", "evidence"]
+"""What a signing policy can require of every bundle."""
 ACTS: tuple[Act, ...] = ("bundle", "evidence", "provenance", "model-card")
 _NAMED: dict[Act, str] = {
     "bundle": "a bundle",
@@ -72,8 +74,8 @@ class SignerPolicy(_Strict):
 
     schema_version: Literal[1] = 1
     authors: Annotated[tuple[Author, ...], Field(min_length=1)]
-    require: tuple[Literal["provenance", "model-card"], ...] = ()
-    """Attestations without which no bundle enters a channel."""
+    require: tuple[Attestation, ...] = ()
+    """Attestations without which no bundle enters a channel, and no site runs one."""
 
     @property
     def keyless(self) -> bool:

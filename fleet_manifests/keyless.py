@@ -8,7 +8,6 @@ key is revoked by removing its entry there.
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from pydantic import Field
 
 from fleet_manifests.authors import TRUSTED_ROOT, Authors
 from fleet_manifests.errors import IntegrityError
+from fleet_manifests.memory_file import memory_file
 from fleet_manifests.signature_file import PAYLOAD_TYPE
 from fleet_manifests.wire import MAX_DOCUMENT_BYTES, Wire, parse
 
@@ -123,10 +123,7 @@ def verify_files(folder: Path, signature: bytes, authors: Authors, hashing: Any,
 
     root = _require(authors, f"bundle {name}")
     reasons = []
-    with tempfile.TemporaryDirectory(prefix="lading-verify-") as scratch:
-        config_file, signature_file = Path(scratch, "trust.json"), Path(scratch, "model.sig")
-        config_file.write_bytes(_client_config(root))
-        signature_file.write_bytes(signature)
+    with memory_file(_client_config(root)) as config_file, memory_file(signature) as signature_file:
         for one in authors.identities:
             try:
                 config = verifying.Config().use_sigstore_verifier(

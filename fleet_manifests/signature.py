@@ -14,7 +14,6 @@ site accepts.
 from __future__ import annotations
 
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from fleet_manifests import keyless
 from fleet_manifests.authors import Authors
 from fleet_manifests.bundle import is_bundle_path
 from fleet_manifests.errors import IntegrityError
+from fleet_manifests.memory_file import memory_file
 from fleet_manifests.signature_file import KeyMaterial, read_signature
 from fleet_manifests.wire import MAX_DOCUMENT_BYTES
 
@@ -47,10 +47,7 @@ def verify_bundle(folder: Path, signature: Path, by: bytes | Authors, *, name: s
         return
     if authors.key is None:
         raise IntegrityError(f"bundle {name}: is signed by a key; the signing policy lets no key sign {authors.what}")
-    with tempfile.TemporaryDirectory(prefix="lading-verify-") as scratch:
-        key_file, signature_file = Path(scratch, "key.pub"), Path(scratch, "model.sig")
-        key_file.write_bytes(authors.key)
-        signature_file.write_bytes(raw)
+    with memory_file(authors.key) as key_file, memory_file(raw) as signature_file:
         _verify(folder, signature_file, key_file, name)
 
 

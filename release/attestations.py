@@ -14,16 +14,15 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import Field
 
 from fleet_manifests import BundleConfig, Descriptor, IntegrityError, Wire, digest_of, dsse, dump, parse
+from fleet_manifests.attested import BOM_TYPE, KIND, PROVENANCE_TYPE
 from fleet_manifests.authors import Act, Trust
 from fleet_manifests.bundle import bundle_name
 from fleet_manifests.dsse import envelope_type
 from fleet_manifests.signature_file import SIGSTORE_BUNDLE
-from release.mlbom import BOM_TYPE, Bom, bom
-from release.provenance import PROVENANCE_TYPE, Origin, Provenance, provenance
+from release.mlbom import Bom, bom
+from release.provenance import Origin, Provenance, provenance
 from release.signing import Author
 
-KIND = "lading.attestation.kind"
-"""Annotation of an attestation's descriptor: `provenance` or `model-card`."""
 KINDS: Mapping[str, Act] = {PROVENANCE_TYPE: "provenance", BOM_TYPE: "model-card"}
 """What each predicate type is for the signing policy."""
 FILES: Mapping[Act, str] = {"provenance": "provenance.intoto.json", "model-card": "model-card.intoto.json"}

@@ -17,13 +17,14 @@ from fleet_manifests import (
     OciManifest,
     Verdict,
 )
+from fleet_manifests.attested import KIND
 from fleet_manifests.authors import Authors, Trust
 from fleet_manifests.bundle import SIGNATURE_TYPE, BundleConfig, BundleRef
 from fleet_manifests.signature import verify_bundle
 from fleet_manifests.wire import digest_of
 from release.artifacts import CONFIG_FILE, MANIFEST_FILE, manifest_descriptor, title
 from release.attest import evidence_descriptor, verify_evidence
-from release.attestations import KIND, attestation_descriptor, verify_attestation
+from release.attestations import attestation_descriptor, verify_attestation
 from release.signing import SIGNATURE_FILE
 
 Blob = tuple[Path, Descriptor]
@@ -83,7 +84,7 @@ def attested(
             gates.append(Gate(name="attestation", verdict=Verdict.FAIL, reason=reason))
         elif act is not None:
             found[act.annotations[KIND]] = (path, act)
-    for missing in sorted(set(trust.policy.require) - set(found)):
+    for missing in sorted(set(trust.policy.require) - {"evidence"} - set(found)):  # without evidence nothing passes
         reason = "the signing policy asks for it and there is none; build the bundle again"
         gates.append(Gate(name=missing, verdict=Verdict.FAIL, reason=reason))
     return [found[kind] for kind in sorted(found)]

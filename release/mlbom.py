@@ -14,7 +14,6 @@ from fleet_manifests import BundleConfig, Task, Wire
 from fleet_manifests.bundle import bundle_name
 from release.provenance import Origin, purl
 
-BOM_TYPE = "https://cyclonedx.org/bom"
 _TASKS = {Task.CLASSIFY: "text-classification", Task.RETRIEVE: "text-retrieval", Task.EXTRACT: "token-classification"}
 _MODEL, _BASE, _CORPUS = "model", "base", "corpus"
 

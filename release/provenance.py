@@ -16,7 +16,6 @@ from pydantic import Field
 
 from fleet_manifests import BundleConfig, Wire
 
-PROVENANCE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:lading:build:v1"
 CORPUS, DATA_CARD, BASE, PROJECT = "corpus", "data-card", "base", "project"
 

@@ -226,7 +226,8 @@ def _synced(result: SyncResult) -> dict[str, Any]:
         "manifest_version": active.manifest_version,
         "profile": active.profile,
         "workflows": {name: entry.bundle for name, entry in active.workflows.items()},
-        "skipped": active.skipped,
+        "skipped": active.absent,
+        "returned": {name: one.said for name, one in active.returned.items()},
         "halted": result.halted,
         "fetched_bytes": result.fetched_bytes,
         "reused_blobs": result.reused_blobs,
@@ -247,5 +248,7 @@ def _synced_text(result: SyncResult) -> str:
 
 def _workflow_lines(active: Active) -> list[str]:
     """What runs and what does not, for a person."""
-    lines = [f"  {name}: {entry.bundle}" for name, entry in sorted(active.workflows.items())]
-    return lines + [f"  {name}: not here: {why}" for name, why in sorted(active.skipped.items())]
+    lines = []
+    for name, entry in sorted(active.workflows.items()):
+        lines.append(f"  {name}: {entry.bundle}{f': {entry.returned.said}' if entry.returned else ''}")
+    return lines + [f"  {name}: not here: {why}" for name, why in sorted(active.absent.items())]

@@ -31,6 +31,8 @@ class ProducedBy(Wire):
     manifest_version: int | None = None
     channel: str | None = None
     profile: str | None = None
+    instead_of: str | None = None
+    """The bundle that was revoked, where the one before it answers; `manifest_version` is the one that approved it."""
     person: str | None = None
     """Who answered, where it was a person at the centre."""
 

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from fleet_manifests import IntegrityError, Passage
+from runtimes.deferrals import ProducedBy
 from runtimes.problems import NotFoundError, TooLargeError, UnavailableError
 from runtimes.sync.active import ACTIVE_FILE, CURRENT, Active, ActiveWorkflow, bundle_folder, load_active, pack_folder
 from runtimes.sync.site import PACK_KEY_FILE
@@ -72,7 +73,7 @@ class Serving:
         if workflow in active.workflows:
             return active.workflows[workflow]
         if workflow in active.skipped:
-            raise NotFoundError(f"workflow {workflow!r} does not run here: {active.skipped[workflow]}")
+            raise NotFoundError(f"workflow {workflow!r} does not run here: {active.absent[workflow]}")
         raise NotFoundError(f"workflow {workflow!r} is unknown; known here: {', '.join(sorted(active.workflows))}")
 
     def loaded(self) -> set[str]:
@@ -189,6 +190,19 @@ def check_length(text: str, limit: int) -> None:
     """
     if len(text) > limit:
         raise TooLargeError(f"text: at most {limit} characters are allowed, found {len(text)}; send the relevant part")
+
+
+def producer(active: Active, entry: ActiveWorkflow, where: Literal["edge", "central"]) -> ProducedBy:
+    """What an answer of a workflow comes from."""
+    returned = entry.returned
+    return ProducedBy(
+        where=where,
+        bundle=entry.bundle,
+        manifest_version=active.manifest_version if returned is None else returned.before.manifest_version,
+        channel=active.channel,
+        profile=active.profile,
+        instead_of=None if returned is None else returned.instead,
+    )
 
 
 def threshold(entry: ActiveWorkflow) -> float:

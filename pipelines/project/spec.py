@@ -17,7 +17,7 @@ from fleet_manifests import (
     Task,
     UsageError,
 )
-from fleet_manifests.authors import Author
+from fleet_manifests.authors import Attestation, Author
 from fleet_manifests.placement import SITE_CLASSES
 from fleet_manifests.receipt import key_fingerprint
 from pipelines.corpora.spec import CorpusSpec, LibraryCorpusSpec
@@ -37,8 +37,8 @@ class TrustSpec(Spec):
     authors: Annotated[tuple[Author, ...], Field(min_length=1)]
     trusted_root: str | None = None
     """Sigstore's trusted root: a JSON file of the project. Keyless identities need it."""
-    require: tuple[Literal["provenance", "model-card"], ...] = ()
-    """Attestations without which no bundle enters a channel."""
+    require: tuple[Attestation, ...] = ()
+    """Attestations without which no bundle enters a channel, and no site runs one."""
 
 
 class Settings(Spec):

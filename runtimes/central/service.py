@@ -15,7 +15,7 @@ from runtimes.central.store import Store
 from runtimes.deferrals import CentralAnswer, Deferral, ProducedBy
 from runtimes.knowledge.answers import CitedPassage
 from runtimes.problems import NotFoundError
-from runtimes.serving import Serving
+from runtimes.serving import Serving, producer
 from runtimes.sync.active import Active
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Centre:
             "profile": active.profile,
             "seen": active.seen.isoformat(),
             "workflows": {name: entry.bundle for name, entry in sorted(active.workflows.items())},
+            "returned": {name: one.said for name, one in sorted(active.returned.items())},
         }
 
     def _consider(self, deferral: Deferral) -> CentralAnswer:
@@ -109,7 +110,7 @@ class Centre:
             label=answer.label if decision.answered else None,
             confidence=round(float(answer.confidence), 6),
             reason=decision.reason,
-            produced_by=_producer(active, entry.bundle),
+            produced_by=producer(active, entry, "central"),
         )
 
     def _look_up(self, active: Active, deferral: Deferral, question: str) -> CentralAnswer:
@@ -127,7 +128,7 @@ class Centre:
             passages=tuple(_open(one) for one in said.citations),
             confidence=round(said.confidence, 6),
             reason=said.reason,
-            produced_by=_producer(active, entry.bundle),
+            produced_by=producer(active, entry, "central"),
         )
 
 
@@ -142,15 +143,4 @@ def _said(deferral: Deferral, status: Any, reason: str) -> CentralAnswer:
     """An answer that no bundle gave."""
     return CentralAnswer(
         site=deferral.site, id=deferral.id, status=status, reason=reason, produced_by=ProducedBy(where="central")
-    )
-
-
-def _producer(active: Active, bundle: str) -> ProducedBy:
-    """What the centre answers with."""
-    return ProducedBy(
-        where="central",
-        bundle=bundle,
-        manifest_version=active.manifest_version,
-        channel=active.channel,
-        profile=active.profile,
     )

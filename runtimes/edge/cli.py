@@ -283,6 +283,7 @@ def _told(said: Response) -> str:
     passages = "".join(f"\n\n{_place(one)}\n\n{one.text}" for one in said.passages)
     sure = "" if said.confidence is None else f" (confidence {said.confidence:.2f})"
     source = by.person or f"{by.channel} {by.manifest_version}, {by.profile}, {(by.bundle or '')[:19]}"
+    source += f" in place of {by.instead_of[:19]}, which was revoked" if by.instead_of else ""
     return f"{what}{sure}\n{said.status}, produced at {by.where}: {source}\n{said.reason}\nid {said.id}{passages}"
 
 

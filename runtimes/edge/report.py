@@ -40,7 +40,7 @@ def report(site: Site) -> dict[str, Any]:
         "max_offline_hours": active.max_offline_hours,
         "central": active.central,
         "workflows": workflows,
-        "skipped": active.skipped,
+        "skipped": active.absent,
         "stopped": sorted(active.stopped),
         "halted": halted,
     }
@@ -60,6 +60,7 @@ def _workflows(site: Site, active: Active) -> dict[str, Any]:
             "text_export": entry.text_export,
             "roles": list(entry.roles),
             "loaded": entry.bundle in loaded,
+            "returned": entry.returned.said if entry.returned else None,
         }
         for name, entry in sorted(active.workflows.items())
     }
@@ -71,5 +72,5 @@ def _threshold(site: Site, active: Active, workflow: str) -> float:
     if entry.pack is None:
         return threshold(entry)
     path = pack_folder(site.serving.state, active, workflow) / PACK_FILE
-    config = parse(PackConfig, path.read_bytes(), where=f"{entry.pack.folder}/{PACK_FILE}")
+    config = parse(PackConfig, path.read_bytes(), where=f"{entry.pack_folder}/{PACK_FILE}")
     return max(config.defer_threshold, entry.guardrails.minimum_confidence)

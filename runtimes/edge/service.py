@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fleet_manifests import IntegrityError, LadingError, RefusedError, Task, UsageError
 from runtimes import tokens
-from runtimes.deferrals import MAX_CHARACTERS, MAX_REASON, ProducedBy, RequestId
+from runtimes.deferrals import MAX_CHARACTERS, MAX_REASON, RequestId
 from runtimes.edge.flush import Courier
 from runtimes.edge.line import HttpLine, Line
 from runtimes.edge.outbox import Asked, Outbox, Waiting
@@ -31,7 +31,7 @@ from runtimes.edge.response import Response, told
 from runtimes.knowledge.answers import CitedPassage, KnowledgeAnswer
 from runtimes.ledger import Record
 from runtimes.problems import ConflictError, ForbiddenError, NotFoundError
-from runtimes.serving import Serving, check_length
+from runtimes.serving import Serving, check_length, producer
 from runtimes.sync.active import Active, ActiveWorkflow
 
 if TYPE_CHECKING:
@@ -155,16 +155,10 @@ class Site:
             "site_class": active.site_class,
             "workflow": workflow,
             "status": "deferred",
-            "produced_by": ProducedBy(
-                where="edge",
-                bundle=entry.bundle,
-                manifest_version=active.manifest_version,
-                channel=active.channel,
-                profile=active.profile,
-            ).model_dump(exclude_none=True),
+            "produced_by": producer(active, entry, "edge").model_dump(exclude_none=True),
         }
         if workflow in active.stopped:
-            return line | {"reason": active.skipped[workflow][:MAX_REASON]}
+            return line | {"reason": active.absent[workflow][:MAX_REASON]}
         if reason := self.offline(active):
             return line | {"reason": reason}
         try:

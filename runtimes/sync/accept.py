@@ -102,6 +102,6 @@ def accept(
     floor.check_manifest(manifest, digest)
     floor = floor.raised(now, assignment, manifest, digest, assigned_by=assigned_by, by=by)
     save_floor(state, floor, enrolment.floor_file)
-    orders = orders or take_orders(state, documents)
+    orders = orders or take_orders(state, documents, enrolment.orders_file)
     halt = halt_of(orders, wanted)
     return Accepted(assignment, with_orders(manifest, orders), digest, halted(wanted, halt) if halt else None)

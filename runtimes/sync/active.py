@@ -20,6 +20,8 @@ PREVIOUS = "previous"
 VERSIONS = "versions"
 BUNDLES = "bundles"
 PACKS = "packs"
+RETURNED = "returned"
+"""In the folder of a version: builds that came back because a later one was revoked."""
 
 
 class ActivePack(Wire):
@@ -36,10 +38,39 @@ class ActivePack(Wire):
     blobs: tuple[Digest, ...]
     """Everything that the pack was made of: OCI manifest, signature, layers."""
 
+
+class Before(Wire):
+    """A build that this site ran before another one, and the manifest that approved it."""
+
+    channel: Literal["canary", "stable"]
+    manifest_version: Annotated[int, Field(ge=1)]
+    manifest: Digest
+    """The signed manifest, kept as a blob: what it said of the build is read there, and nowhere else."""
+    bundle: Digest
+    pack: Digest | None = None
+    blobs: tuple[Digest, ...]
+    """Everything that it needs, the manifest included."""
+
     @property
-    def folder(self) -> str:
-        """The pack's folder, relative to the folder of its version."""
-        return f"{PACKS}/{self.name}"
+    def digests(self) -> tuple[str, str | None]:
+        """The bundle, and the pack where there is one."""
+        return self.bundle, self.pack
+
+
+class Returned(Wire):
+    """Why a workflow runs the build before the approved one."""
+
+    before: Before
+    instead: Digest
+    """The bundle that it ran, or would run, if nothing had been revoked."""
+    reason: str
+    """What was revoked, and why."""
+
+    @property
+    def said(self) -> str:
+        """All of it, for a person."""
+        approved = f"{self.before.channel} {self.before.manifest_version}"
+        return f"{self.reason}; the build before it answers, which {approved} approved"
 
 
 class ActiveWorkflow(Wire):
@@ -66,11 +97,33 @@ class ActiveWorkflow(Wire):
     """Everything that the bundle was made of: OCI manifest, signature, layers."""
     pack: ActivePack | None = None
     """What a retriever searches; None for every other task."""
+    returned: Returned | None = None
+    """Where this is the build before the one that the running manifest names."""
 
     @property
     def folder(self) -> str:
         """The bundle's folder, relative to the folder of its version."""
-        return f"{BUNDLES}/{self.name}"
+        return f"{self._place}{BUNDLES}/{self.name}"
+
+    @property
+    def pack_folder(self) -> str:
+        """The folder of its pack, relative to the folder of its version.
+
+        Raises:
+            KeyError: it searches none.
+        """
+        if self.pack is None:
+            raise KeyError(self.name)
+        return f"{self._place}{PACKS}/{self.pack.name}"
+
+    @property
+    def _place(self) -> str:
+        return "" if self.returned is None else f"{RETURNED}/{self.name}/"
+
+    @property
+    def digests(self) -> tuple[str, str | None]:
+        """What runs: the bundle, and the pack where there is one."""
+        return self.bundle, None if self.pack is None else self.pack.digest
 
     @property
     def needed(self) -> tuple[Digest, ...]:
@@ -79,7 +132,10 @@ class ActiveWorkflow(Wire):
 
 
 class Active(Wire):
-    """One complete, verified version of a site. `seen` moves; a revoked workflow is taken out; nothing else changes."""
+    """One complete, verified version of a site.
+
+    `seen` moves; a revoked workflow is taken out, and the build before it comes back; nothing else changes.
+    """
 
     schema_version: Literal[1] = 1
     version: Name
@@ -103,8 +159,24 @@ class Active(Wire):
     """Workflows that do not run here, each with the reason."""
     stopped: dict[Name, ActiveWorkflow] = {}
     """Those of them whose bundle or pack was revoked: a site takes what it is asked, and defers it to the centre."""
+    data_classes: tuple[DataClass, ...] = ()
+    """What the assignment allows here; a record of before that was noted allows nothing to come back."""
+    before: dict[Name, Before] = {}
+    """The build of each workflow that ran here before this one, to return to if this one is revoked."""
+    refused: dict[Name, str] = {}
+    """Why the build before a stopped one did not come back."""
     inputs: tuple[Digest, ...] = ()
     """Blobs that are not served: what weights are derived of, now or at the next update."""
+
+    @property
+    def returned(self) -> dict[str, Returned]:
+        """The workflows that run the build before the one that is approved."""
+        return {name: entry.returned for name, entry in self.workflows.items() if entry.returned is not None}
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """The workflows that do not run here, each with everything that is against it."""
+        return {name: "; ".join(filter(None, [why, self.refused.get(name)])) for name, why in self.skipped.items()}
 
 
 def load_active(state: Path) -> Active | None:
@@ -127,7 +199,7 @@ def load_active(state: Path) -> Active | None:
         if not (bundle_folder(state, active, workflow) / BUNDLE_FILE).is_file():
             raise IntegrityError(f"{version}: {entry.folder}/{BUNDLE_FILE} is missing; run `sync` again")
         if entry.pack is not None and not (pack_folder(state, active, workflow) / PACK_FILE).is_file():
-            raise IntegrityError(f"{version}: {entry.pack.folder}/{PACK_FILE} is missing; run `sync` again")
+            raise IntegrityError(f"{version}: {entry.pack_folder}/{PACK_FILE} is missing; run `sync` again")
     return active
 
 
@@ -146,10 +218,7 @@ def pack_folder(state: Path, active: Active, workflow: str) -> Path:
     Raises:
         KeyError: the workflow does not run here, or searches none.
     """
-    pack = active.workflows[workflow].pack
-    if pack is None:
-        raise KeyError(workflow)
-    return state / VERSIONS / active.version / pack.folder
+    return state / VERSIONS / active.version / active.workflows[workflow].pack_folder
 
 
 def current_version(state: Path, link: str) -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fleet_manifests.bundle import Descriptor
 from fleet_manifests.errors import IntegrityError, StorageError, UnreachableError
-from fleet_manifests.wire import sha256_of
-from runtimes.sync.files import sync_folder
+from fleet_manifests.wire import digest_of, sha256_of
+from runtimes.sync.files import sync_folder, write_file
 from runtimes.sync.seam import MissingError
 from runtimes.sync.sources import Source
 
@@ -151,6 +151,17 @@ class Blobs:
             raise IntegrityError(f"{blob.digest}: what was made here is not what the publisher signed; it was removed")
         self.clear(self.path(blob.digest + PART))
         return self._accept(made, blob)
+
+    def keep(self, raw: bytes) -> Path:
+        """Keep a document among the blobs, under its digest.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.path(digest_of(raw))
+        if not _is_plain(path) or path.read_bytes() != raw:
+            write_file(path, raw)
+        return path
 
     def forget(self, digest: str) -> None:
         """Remove a blob that is of no more use."""

@@ -18,12 +18,13 @@ from runtimes.sync import stage
 from runtimes.sync.accept import accept, signed_documents, signers
 from runtimes.sync.active import Active, load_active
 from runtimes.sync.blobs import Blobs
+from runtimes.sync.fallback import Machine, bring_back, builds_before
 from runtimes.sync.fetch import Fetch
 from runtimes.sync.files import only_one, write_file
 from runtimes.sync.floor import load_floor
-from runtimes.sync.orders import take_orders
+from runtimes.sync.orders import load_orders, take_orders
 from runtimes.sync.packs import is_encrypted, key_missing
-from runtimes.sync.plan import Plan, check_agent, make_plan, revoked, without_revoked
+from runtimes.sync.plan import Plan, Proofs, check_agent, make_plan, revoked, without_revoked
 from runtimes.sync.report import LAST_SYNC_FILE, MOST_FALLBACKS, LastSync
 from runtimes.sync.seam import storing
 from runtimes.sync.site import BLOBS, LOCK_FILE, Enrolment, load_enrolment, pack_key
@@ -152,13 +153,18 @@ class _Sync:
         stage.clear_staging(self._state)
         running = self._running()
         load_floor(self._state, running, self._enrolment.floor_file).check_clock(self._now)
+        outside = self._enrolment.orders_file
+        running = self._stop(running, load_orders(self._state, outside).stops)
         self._progress(0.0, "refreshing signed metadata")
         documents = self._refresh()
-        orders = take_orders(self._state, documents)
+        orders = take_orders(self._state, documents, outside)
         running = self._stop(running, orders.stops)
+        if running is not None:
+            running = self._bring_back(running, documents, orders.stops)
         found = accept(self._state, self._enrolment, documents, now=self._now, running=running, orders=orders)
         self.halted = found.halted
-        running = self._stop(running, revoked(found.manifest.revocations), seen=self._now)
+        reasons = revoked(found.manifest.revocations)
+        running = self._stop(running, reasons, seen=self._now)
         check_agent(found.manifest, self._agent.version)
         plan = make_plan(found.manifest, found.digest, found.assignment, self._agent.facts())
         plan = self._openable(plan, running)
@@ -169,6 +175,7 @@ class _Sync:
         else:
             changed, active = True, self._install(plan, documents, running)
             documents.forget_unused()
+        active = self._bring_back(active, documents, reasons)
         stage.prune(self._state, self.blobs)
         self._progress(1.0, f"{active.channel} {active.manifest_version} runs")
         return changed, active
@@ -212,6 +219,14 @@ class _Sync:
             stage.rewrite(self._state, now)
         return now
 
+    def _bring_back(self, running: Active, documents: SignedDocuments, reasons: Mapping[str, str]) -> Active:
+        """Return what was stopped to the build before; nothing is fetched for it."""
+        if not running.stopped.keys() & running.before.keys():
+            return running
+        agent = self._agent
+        machine = Machine(agent.facts(), agent.version, signers(documents), agent.smoke, self._now)
+        return bring_back(self._state, running, reasons, machine)
+
     def _openable(self, plan: Plan, running: Active | None) -> Plan:
         """The plan without the workflows whose pack is encrypted, where this site has no key."""
         if pack_key(self._state) is not None:
@@ -228,6 +243,7 @@ class _Sync:
     def _install(self, plan: Plan, documents: SignedDocuments, running: Active | None) -> Active:
         """Fetch, stage and activate a plan."""
         trust = signers(documents)
+        proofs = {name: chosen.proofs(trust.policy.require) for name, chosen in plan.chosen.items()}
         refs = {name: chosen.build.bundle for name, chosen in plan.chosen.items()}
         layouts = {name: self._fetch.bundle(name, ref.manifest) for name, ref in refs.items()}
         pack_refs = {name: chosen.pack for name, chosen in plan.chosen.items() if chosen.pack is not None}
@@ -237,32 +253,40 @@ class _Sync:
         both = [*bundles.values(), *packs.values()]
         self.shortcuts.read(plan.manifest.updates)
         self._fetch.all(
-            [blob for layout, signature in both for blob in (signature, *layout.layers)],
+            [
+                *(blob for layout, signature in both for blob in (signature, *layout.layers)),
+                *(blob for found in proofs.values() for blobs in found.values() for blob in blobs),
+            ],
             lambda part, what: self._progress(0.1 + 0.8 * part, what),
         )
         name = stage.next_version(self._state, plan.assignment.channel, plan.manifest.version)
-        record = plan.record(layouts, parts, version=name, now=self._now)
+        record = plan.record(layouts, parts, proofs, version=name, now=self._now)
         needed = [digest for entry in record.workflows.values() for digest in entry.needed]
-        record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed)})
+        before = {} if running is None else builds_before(running, record, revoked(plan.manifest.revocations))
+        record = record.model_copy(update={"inputs": self.shortcuts.inputs(needed), "before": before})
+        if record.workflows:
+            self.blobs.keep(documents.document(f"{plan.manifest.channel}/manifest.json")[0])
         self._progress(0.9, f"verifying and trying {len(bundles)} bundles and {len(packs)} packs")
         stage.stage(
             self._state,
             record,
-            self._signed(bundles),
-            self._signed(packs),
+            self._signed(bundles, proofs),
+            self._signed(packs, {}),
             self.blobs,
-            trust=trust,
-            pack_key=pack_key(self._state),
-            profile=plan.profile,
-            smoke=self._agent.smoke,
+            stage.Checks(trust, pack_key(self._state), plan.profile, self._agent.smoke),
         )
         stage.activate(self._state, name, running)
         return record
 
-    def _signed(self, found: Mapping[str, tuple[OciManifest, Descriptor]]) -> dict[str, stage.Signed]:
-        """What is to be laid out, with the signature as a file."""
+    def _signed(
+        self, found: Mapping[str, tuple[OciManifest, Descriptor]], proofs: Mapping[str, Proofs]
+    ) -> dict[str, stage.Signed]:
+        """What is to be laid out, with the signature and what is attested of it as files."""
         return {
-            name: stage.Signed(layout, self.blobs.path(signature.digest)) for name, (layout, signature) in found.items()
+            name: stage.Signed(
+                layout, self.blobs.path(signature.digest), stage.files_of(proofs.get(name, {}), self.blobs)
+            )
+            for name, (layout, signature) in found.items()
         }
 
 

@@ -4,12 +4,17 @@ An order only takes away. It is obeyed before anything else is asked for, so tha
 expired, the assignment is gone or the line is slow; and what was revoked once stays revoked here, whatever a later
 document says. Only what was said under keys that were replaced since is forgotten: a thief of the online key may have
 said it, and the new key repeats what stands (`runtimes.sync.authority`).
+
+A site that keeps a second copy of its floor keeps one of the orders beside it: an image of the disk that is restored
+brings back neither what was revoked since, nor a channel as it was before it was halted.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from fleet_manifests.errors import RefusedError
 from fleet_manifests.manifest import FleetManifest, Revocation
@@ -30,45 +35,73 @@ class KeptOrders(Orders):
 
     by: Authority | None = None
     """Under whose keys they were given; None: kept before sites noted that."""
+    version: Annotated[int, Field(ge=0)] = 0
+    """Of the metadata that named them."""
+
+    def joined(self, other: KeptOrders) -> KeptOrders:
+        """The later of two copies, with every revocation of both that was not made under keys replaced since."""
+        if self.by is not None and other.by is not None and other.by.replaces(self.by):
+            return other
+        if self.by is not None and other.by is not None and self.by.replaces(other.by):
+            return self
+        later, earlier = (other, self) if other.version > self.version else (self, other)
+        return later.with_revoked(earlier)
+
+    def with_revoked(self, earlier: Orders) -> KeptOrders:
+        """These, with what was revoked earlier."""
+        fresh = tuple(one for one in earlier.revoked if one.bundle not in self.stops)
+        return self.model_copy(update={"revoked": (*self.revoked, *fresh)}) if fresh else self
 
 
-def take_orders(state: Path, documents: SignedDocuments) -> Orders:
-    """Read the published orders, and keep them with every revocation that was seen before.
+def take_orders(state: Path, documents: SignedDocuments, outside: Path | None = None) -> Orders:
+    """Read the published orders, and keep them with every revocation that was seen before; older ones change nothing.
 
     A fleet that was published before there were orders has none.
 
     Args:
         state: the site's state folder.
         documents: refreshed.
+        outside: the second copy, where the site has one.
 
     Raises:
         IntegrityError: they are not what was signed, or cannot be understood.
     """
     try:
-        raw, _ = documents.document(ORDERS_TARGET)
+        published, _ = documents.document(ORDERS_TARGET)
     except RefusedError:
         found = Orders()
     else:
-        found = parse(Orders, raw, where=ORDERS_TARGET)
-    known, by = load_orders(state), documents.authority("sites")
-    rekeyed = known.by is not None and by.replaces(known.by)
-    fresh = () if rekeyed else tuple(one for one in known.revoked if one.bundle not in found.stops)
-    orders = KeptOrders(halted=found.halted, revoked=(*found.revoked, *fresh), by=by)
-    if orders != known:
-        write_file(state / ORDERS_FILE, dump(orders))
+        found = parse(Orders, published, where=ORDERS_TARGET)
+    offered = KeptOrders(
+        halted=found.halted,
+        revoked=found.revoked,
+        by=documents.authority("sites"),
+        version=documents.version("sites"),
+    )
+    orders = load_orders(state, outside).joined(offered)
+    raw = dump(orders)
+    for path in (outside, state / ORDERS_FILE):
+        if path is not None and not (path.is_file() and path.read_bytes() == raw):
+            write_file(path, raw)
     return orders
 
 
-def load_orders(state: Path) -> KeptOrders:
+def load_orders(state: Path, outside: Path | None = None) -> KeptOrders:
     """The orders as they were last seen.
 
+    Args:
+        state: the site's state folder.
+        outside: the second copy, where the site has one.
+
     Raises:
-        IntegrityError: the record is damaged.
+        IntegrityError: a copy is damaged.
     """
-    path = state / ORDERS_FILE
-    if not path.is_file():
-        return KeptOrders()
-    return parse(KeptOrders, path.read_bytes(), where=f"{path} (remove it, and sync again)")
+    found = KeptOrders()
+    for path in (state / ORDERS_FILE, outside):
+        if path is not None and path.is_file():
+            kept = parse(KeptOrders, path.read_bytes(), where=f"{path} (remove it, and sync again)")
+            found = found.joined(kept)
+    return found
 
 
 def with_orders(manifest: FleetManifest, orders: Orders) -> FleetManifest:

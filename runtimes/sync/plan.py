@@ -9,16 +9,22 @@ from datetime import datetime
 from types import MappingProxyType
 
 from fleet_manifests.assignment import Assignment
-from fleet_manifests.bundle import OciManifest, bundle_name
+from fleet_manifests.attested import KIND
+from fleet_manifests.authors import Attestation
+from fleet_manifests.bundle import Descriptor, OciManifest, bundle_name
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.evidence import Verdict
 from fleet_manifests.manifest import BuildEntry, FleetManifest, PackRef, Revocation, WorkflowEntry, placed_at
 from fleet_manifests.profile import HardwareProfile, HostFacts
 from fleet_manifests.wire import Task
-from runtimes.sync.active import Active, ActiveWorkflow
+from runtimes.sync.active import Active, ActiveWorkflow, Before
 from runtimes.sync.packs import PackParts, choose_pack, pack_revoked, record_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+Proofs = Mapping[Attestation, tuple[Descriptor, ...]]
+"""What is attested of a bundle, by kind."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,23 @@ class Chosen:
         """What runs: the bundle, and the pack where there is one."""
         return self.build.bundle.digest, None if self.pack is None else self.pack.blob.digest
 
+    def proofs(self, required: Iterable[Attestation]) -> Proofs:
+        """The attestations of the bundle that the signing policy requires.
+
+        Raises:
+            RefusedError: the manifest names none of a kind.
+        """
+        found: dict[Attestation, tuple[Descriptor, ...]] = {}
+        for act in required:
+            named = tuple(one for one in self.build.attestations if one.annotations.get(KIND) == act)
+            found[act] = self.build.evidence if act == "evidence" else named
+            if not found[act]:
+                raise RefusedError(
+                    f"bundle {self.build.bundle.name} ({self.build.bundle.digest}): the signing policy requires {act}, "
+                    "and the manifest names none; tell the publisher"
+                )
+        return found
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,7 +69,7 @@ class Plan:
     chosen: Mapping[str, Chosen]
     skipped: Mapping[str, str]
     stopped: Mapping[str, Chosen] = field(default_factory=dict)
-    """Those skipped because their bundle or pack was revoked."""
+    """Those skipped for nothing else than that their bundle or pack was revoked."""
 
     def is_running(self, active: Active) -> bool:
         """Whether that version is this plan carried out."""
@@ -56,8 +79,8 @@ class Plan:
             and (active.channel, active.site_class) == (self.assignment.channel, self.assignment.site_class)
             and active.central == self.assignment.central
             and active.profile == self.profile.name
-            and active.skipped == self.skipped
-            and {name: _running(entry) for name, entry in active.workflows.items()}
+            and active.skipped | {name: why.reason for name, why in active.returned.items()} == self.skipped
+            and {name: entry.digests for name, entry in active.workflows.items() if entry.returned is None}
             == {name: chosen.digests for name, chosen in self.chosen.items()}
         )
 
@@ -70,6 +93,7 @@ class Plan:
         self,
         layouts: Mapping[str, OciManifest],
         packs: Mapping[str, PackParts] = MappingProxyType({}),
+        proofs: Mapping[str, Proofs] = MappingProxyType({}),
         *,
         version: str,
         now: datetime,
@@ -79,6 +103,7 @@ class Plan:
         Args:
             layouts: the OCI manifest of each workflow's bundle.
             packs: what is known of each retriever's pack.
+            proofs: what is attested of each workflow's bundle, as far as that is required.
             version: name of the version.
             now: the present moment.
         """
@@ -97,11 +122,12 @@ class Plan:
             max_offline_hours=self.manifest.max_offline_hours,
             central=self.assignment.central,
             workflows={
-                name: _served(chosen, layouts[name], None if chosen.pack is None else packs[name])
+                name: served(chosen, layouts[name], None if chosen.pack is None else packs[name], proofs.get(name, {}))
                 for name, chosen in sorted(self.chosen.items())
             },
             skipped=dict(self.skipped),
-            stopped={name: _served(chosen, None, None) for name, chosen in sorted(self.stopped.items())},
+            stopped={name: served(chosen, None, None) for name, chosen in sorted(self.stopped.items())},
+            data_classes=self.assignment.data_classes,
         )
 
 
@@ -179,7 +205,9 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
         reason = _reason_against(name, entry, manifest, assignment, profile, host)
         if reason is not None:
             skipped[name] = reason
-            if (build := entry.builds.get(profile.name)) is not None and build.bundle.digest in reasons:
+            if (build := entry.builds.get(profile.name)) is not None and reason == _revoked(
+                build.bundle.digest, reasons
+            ):
                 stopped[name] = Chosen(entry, build)
             continue
         build = entry.builds[profile.name]
@@ -194,7 +222,7 @@ def make_plan(manifest: FleetManifest, digest: str, assignment: Assignment, host
         if isinstance(pack, str):
             skipped[name] = pack
             held = manifest.knowledge_pack(name, profile.name, assignment.site_class)
-            if held is not None and held.blob.digest in reasons:
+            if held is not None and pack == pack_revoked(reasons.get(held.blob.digest, "")):
                 stopped[name] = Chosen(entry, build)
         else:
             chosen[name] = Chosen(entry, build, pack)
@@ -221,9 +249,12 @@ def _reason_against(
         return f"it has no build for profile {profile.name}"
     if build.verdict is not Verdict.PASS:
         return f"its evidence for profile {profile.name} says {build.verdict.value}, not pass"
-    if (reason := revoked(manifest.revocations).get(build.bundle.digest)) is not None:
-        return f"its bundle was revoked: {reason}"
-    return host.lacks(build.engine)
+    return _revoked(build.bundle.digest, revoked(manifest.revocations)) or host.lacks(build.engine)
+
+
+def _revoked(digest: str, reasons: Mapping[str, str]) -> str | None:
+    """Why a workflow stops whose bundle was revoked; None where it was not."""
+    return f"its bundle was revoked: {reasons[digest]}" if digest in reasons else None
 
 
 def revoked(revocations: Iterable[Revocation]) -> dict[str, str]:
@@ -232,40 +263,47 @@ def revoked(revocations: Iterable[Revocation]) -> dict[str, str]:
 
 
 def without_revoked(active: Active, reasons: Mapping[str, str], now: datetime) -> Active:
-    """The running version as of this refresh: seen now, and without what was revoked.
+    """The running version as of this refresh: seen now, and neither running nor keeping what was revoked.
 
     Args:
         active: what runs.
         reasons: the reason for each revoked digest.
         now: when the repository was seen.
     """
-    dropped: dict[str, str] = {}
-    for name, entry in active.workflows.items():
-        if entry.bundle in reasons:
-            dropped[name] = f"its bundle was revoked: {reasons[entry.bundle]}"
-        elif entry.pack is not None and entry.pack.digest in reasons:
-            dropped[name] = pack_revoked(reasons[entry.pack.digest])
-    kept = {name: entry for name, entry in active.workflows.items() if name not in dropped}
-    stopped = {name: active.workflows[name] for name in dropped}
+    dropped = {name: why for name, entry in active.workflows.items() if (why := _why_stopped(entry, reasons))}
+    back = active.returned
+    stopped = {name: active.workflows[name].model_copy(update={"returned": None}) for name in dropped}
+    gone = {name: why for name, one in active.before.items() if (why := _why_stopped(one, reasons))}
+    again = {name: f"the build before it stops too: {dropped[name]}" for name in dropped if name in back}
+    again |= {name: f"the build before it does not come back: {gone[name]}" for name in dropped if name in gone}
     return active.model_copy(
         update={
             "seen": max(now, active.seen),
-            "workflows": kept,
-            "skipped": {**active.skipped, **dropped},
+            "workflows": {name: entry for name, entry in active.workflows.items() if name not in dropped},
+            "skipped": {
+                **active.skipped,
+                **{name: back[name].reason if name in back else dropped[name] for name in dropped},
+            },
             "stopped": {**active.stopped, **stopped},
+            "before": {name: one for name, one in active.before.items() if name not in gone},
+            "refused": {**active.refused, **again},
         }
     )
 
 
-def _running(entry: ActiveWorkflow) -> tuple[str, str | None]:
-    """What of a workflow runs: the bundle, and the pack where there is one."""
-    return entry.bundle, None if entry.pack is None else entry.pack.digest
+def _why_stopped(build: ActiveWorkflow | Before, reasons: Mapping[str, str]) -> str | None:
+    """Why a build may not run any more, or None."""
+    bundle, pack = build.digests
+    return _revoked(bundle, reasons) or (None if pack is None or pack not in reasons else pack_revoked(reasons[pack]))
 
 
-def _served(chosen: Chosen, layout: OciManifest | None, parts: PackParts | None) -> ActiveWorkflow:
-    """The record of one workflow; without a layout that of one which does not run, and has no blobs here."""
+def served(
+    chosen: Chosen, layout: OciManifest | None, parts: PackParts | None, proofs: Proofs = MappingProxyType({})
+) -> ActiveWorkflow:
+    """The record of a workflow as a manifest has it; without a layout, of one that does not run and has no blobs."""
     entry, build = chosen.entry, chosen.build
     blobs = [] if layout is None else [build.bundle.manifest, build.bundle.signature, *layout.layers]
+    blobs += [blob for found in proofs.values() for blob in found]
     return ActiveWorkflow(
         task=entry.task,
         title=entry.title,

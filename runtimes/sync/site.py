@@ -53,6 +53,11 @@ class Enrolment(Wire):
         """The second copy of the floor, for this site and this root of trust."""
         return None if self.floor is None else Path(self.floor, f"floor-{self.site}-{self.root[7:19]}.json")
 
+    @property
+    def orders_file(self) -> Path | None:
+        """The second copy of the orders, beside that of the floor."""
+        return None if self.floor is None else Path(self.floor, f"orders-{self.site}-{self.root[7:19]}.json")
+
 
 def enroll(
     state: Path,

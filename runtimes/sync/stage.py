@@ -6,11 +6,12 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fleet_manifests.authors import Authors, Trust
+from fleet_manifests.attested import verify_attested
+from fleet_manifests.authors import Attestation, Authors, Trust
 from fleet_manifests.bundle import BUNDLE_FILE, BundleConfig, OciManifest
 from fleet_manifests.errors import IntegrityError, RefusedError
 from fleet_manifests.knowledge import PACK_FILE, PackConfig
@@ -30,6 +31,7 @@ from runtimes.sync.active import (
 from runtimes.sync.blobs import Blobs
 from runtimes.sync.contents import check_config, check_pack_config
 from runtimes.sync.files import TEMPORARY, swap_link, sync_folder, write_file
+from runtimes.sync.plan import Proofs
 from runtimes.sync.smoke import PackTrial
 
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
@@ -45,6 +47,22 @@ class Signed:
     layout: OciManifest
     signature: Path
     """The signature file."""
+    proofs: Mapping[Attestation, tuple[Path, ...]] = field(default_factory=dict)
+    """What is attested of a bundle, as files: every kind that the signing policy requires."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What a bundle or pack is held against before it serves."""
+
+    trust: Trust
+    """Whose signature counts, and for which workflow."""
+    pack_key: Path | None
+    """The file with the key of the site class, where there is one."""
+    profile: HardwareProfile
+    """The profile of this machine."""
+    smoke: Smoke
+    """Runs the cases of a bundle and its pack."""
 
 
 def next_version(state: Path, channel: str, manifest_version: int) -> str:
@@ -60,11 +78,7 @@ def stage(
     bundles: Mapping[str, Signed],
     packs: Mapping[str, Signed],
     blobs: Blobs,
-    *,
-    trust: Trust,
-    pack_key: Path | None,
-    profile: HardwareProfile,
-    smoke: Smoke,
+    checks: Checks,
 ) -> None:
     """Make a version's folder, check everything in it and give it its name.
 
@@ -74,10 +88,7 @@ def stage(
         bundles: each workflow's bundle.
         packs: the knowledge pack of each workflow that searches one.
         blobs: where the layers are.
-        trust: whose signature counts, and for which workflow.
-        pack_key: the file with the key of the site class, where there is one.
-        profile: the profile of this machine.
-        smoke: runs the cases of a bundle and its pack.
+        checks: what they are held against.
 
     Raises:
         IntegrityError: a bundle or pack is not what was signed, or not what the manifest says.
@@ -87,26 +98,63 @@ def stage(
     staging = state / VERSIONS / f"{TEMPORARY}{record.version}"
     staging.mkdir()
     for workflow, entry in record.workflows.items():
-        allowed = trust.authors(workflow, "bundle")
-        folder = verified(staging / entry.folder, bundles[workflow], blobs, allowed, entry.name)
-        config = parse(BundleConfig, (folder / BUNDLE_FILE).read_bytes(), where=f"{entry.name}/{BUNDLE_FILE}")
-        check_config(config, entry.name, workflow, entry.task, profile)
-        trial = None
-        if entry.pack is not None:
-            place = verified(staging / entry.pack.folder, packs[workflow], blobs, allowed, entry.pack.name)
-            said = parse(PackConfig, (place / PACK_FILE).read_bytes(), where=f"{entry.pack.name}/{PACK_FILE}")
-            check_pack_config(said, entry.pack, config, retriever=entry.bundle, site_class=record.site_class)
-            trial = PackTrial(place, entry.bundle, pack_key if entry.pack.encrypted else None)
-        if failures := smoke(folder, trial):
-            raise RefusedError(
-                f"{_named(entry)} fails on this machine: {'; '.join(failures)}; "
-                "the running version stays; tell the publisher"
-            )
+        try_out(staging, record, workflow, entry, bundles[workflow], packs.get(workflow), blobs, checks)
     write_file(staging / ACTIVE_FILE, dump(record))
+    give_name(staging, state / VERSIONS / record.version)
+
+
+def try_out(
+    root: Path,
+    record: Active,
+    workflow: str,
+    entry: ActiveWorkflow,
+    bundle: Signed,
+    pack: Signed | None,
+    blobs: Blobs,
+    checks: Checks,
+) -> None:
+    """Lay out what answers one workflow, verify it and run its cases.
+
+    Args:
+        root: the folder that `entry.folder` and `entry.pack_folder` are relative to.
+        record: the version that it is for.
+        workflow: the workflow.
+        entry: what is to be recorded of it.
+        bundle: its bundle.
+        pack: its knowledge pack, where it searches one.
+        blobs: where the layers are.
+        checks: what it is held against.
+
+    Raises:
+        IntegrityError, RefusedError, OSError: as `stage`.
+    """
+    allowed = checks.trust.authors(workflow, "bundle")
+    folder = verified(root / entry.folder, bundle, blobs, allowed, entry.name)
+    config = parse(BundleConfig, (folder / BUNDLE_FILE).read_bytes(), where=f"{entry.name}/{BUNDLE_FILE}")
+    check_config(config, entry.name, workflow, entry.task, checks.profile)
+    for act in checks.trust.policy.require:
+        for path in bundle.proofs[act]:
+            by = checks.trust.authors(workflow, act)
+            verify_attested(path.read_bytes(), by, act, name=entry.name, digest=entry.bundle)
+    trial = None
+    if entry.pack is not None and pack is not None:
+        place = verified(root / entry.pack_folder, pack, blobs, allowed, entry.pack.name)
+        said = parse(PackConfig, (place / PACK_FILE).read_bytes(), where=f"{entry.pack.name}/{PACK_FILE}")
+        check_pack_config(said, entry.pack, config, retriever=entry.bundle, site_class=record.site_class)
+        trial = PackTrial(place, entry.bundle, checks.pack_key if entry.pack.encrypted else None)
+    if failures := checks.smoke(folder, trial):
+        raise RefusedError(
+            f"{_named(entry)} fails on this machine: {'; '.join(failures)}; "
+            "the running version stays; tell the publisher"
+        )
+
+
+def give_name(staging: Path, folder: Path) -> None:
+    """Make a staged folder durable, then give it its name in one step."""
     for parent, _, _ in os.walk(staging):
         sync_folder(Path(parent))
-    staging.rename(state / VERSIONS / record.version)
-    sync_folder(state / VERSIONS)
+    staging.rename(folder)
+    sync_folder(folder.parent)
 
 
 def lay_out(folder: Path, layout: OciManifest, blobs: Blobs) -> None:
@@ -146,22 +194,25 @@ def rewrite(state: Path, record: Active) -> None:
 
 def clear_staging(state: Path) -> None:
     """Remove what a sync that was killed left behind."""
-    for path in (state / VERSIONS).iterdir():
-        if path.name.startswith(TEMPORARY):
-            shutil.rmtree(path)
+    for pattern in (f"{TEMPORARY}*", f"*/{TEMPORARY}*"):
+        for path in (state / VERSIONS).glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     for path in state.glob(f"{TEMPORARY}*"):
         path.unlink()
 
 
 def prune(state: Path, blobs: Blobs) -> None:
-    """Keep the running version, the one before it and their blobs; remove the rest."""
+    """Keep the running version, the one before it, their blobs and those of one earlier build of each workflow."""
     kept = [record for link in (CURRENT, PREVIOUS) if (record := _linked(state, link)) is not None]
     names = {record.version for record in kept}
     for path in (state / VERSIONS).iterdir():
         if path.name not in names:
             shutil.rmtree(path)
     served = {digest for record in kept for workflow in record.workflows.values() for digest in workflow.needed}
-    blobs.prune(served.union(*(record.inputs for record in kept)))
+    blobs.prune(served.union(*(record.inputs for record in kept), _ways_back(kept[:1])))
 
 
 def verified(folder: Path, signed: Signed, blobs: Blobs, by: Authors, name: str) -> Path:
@@ -169,6 +220,20 @@ def verified(folder: Path, signed: Signed, blobs: Blobs, by: Authors, name: str)
     lay_out(folder, signed.layout, blobs)
     verify_bundle(folder, signed.signature, by, name=name)
     return folder
+
+
+def _ways_back(running: Sequence[Active]) -> set[str]:
+    """The blobs of the builds before those that run, and the manifests that tell of them."""
+    found = {record.manifest_digest for record in running}
+    for record in running:
+        back = [*record.before.values(), *(one.before for one in record.returned.values())]
+        found |= {digest for one in back for digest in one.blobs}
+    return found
+
+
+def files_of(proofs: Proofs, blobs: Blobs) -> dict[Attestation, tuple[Path, ...]]:
+    """Where the attestations lie that were fetched."""
+    return {act: tuple(blobs.path(one.digest) for one in found) for act, found in proofs.items()}
 
 
 def _named(entry: ActiveWorkflow) -> str:

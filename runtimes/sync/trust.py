@@ -98,6 +98,11 @@ class SignedDocuments:
             raise IntegrityError(f"{self._source.address}: targets delegates to no role {role}; tell the publisher")
         return authority(trusted.root.version, trusted.targets.version, named.keyids)
 
+    def version(self, role: str) -> int:
+        """Version of a role's metadata, of which a document was read; 0 where it publishes nothing."""
+        trusted = self._updater._trusted_set
+        return trusted[role].version if role in trusted else 0
+
     def forget_unused(self) -> None:
         """Drop cached documents that this sync did not ask for."""
         for path in self._cache.iterdir():

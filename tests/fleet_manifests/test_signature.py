@@ -7,8 +7,10 @@ import copy
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -398,3 +400,24 @@ def test_importing_the_module_does_not_load_model_signing() -> None:
     code = "import sys, fleet_manifests.signature; print('model_signing' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_killed_while_it_verifies_it_leaves_nothing_behind(
+    folder: Path, signature: Path, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it need a folder to write into."""
+    from model_signing import hashing
+
+    before = sorted(tmp_path.rglob("*"))
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(hashing.Config, "hash", lambda *args, **more: os.kill(os.getpid(), signal.SIGKILL))
+        tempfile.tempdir = str(tmp_path)
+        try:
+            verify_bundle(folder, signature, public_pem(key), name=NAME)
+        finally:
+            os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL, "it was killed between signature and files"
+    assert sorted(tmp_path.rglob("*")) == before
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    verify_bundle(folder, signature, public_pem(key), name=NAME)

@@ -61,13 +61,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project_with(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A project from the template, with more in its `lading.yaml`."""
+    """A project from the template, with a name and this in its `lading.yaml`."""
     monkeypatch.setenv("LADING_KEYS", str(tmp_path / "keys"))
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
 
     def make(more: str) -> Project:
-        path = tmp_path / "project" / "lading.yaml"
-        path.write_text(path.read_text() + more)
+        (tmp_path / "project" / "lading.yaml").write_text(f"name: acme\ntitle: Acme\n{more}")
         return load_project(tmp_path / "project")
 
     return make

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fleet_manifests import BundleConfig, Descriptor, IntegrityError, RefusedError, Verdict, digest_of, dsse, sha256_of
+from fleet_manifests.attested import verify_attested
 from fleet_manifests.authors import SignerPolicy, Trust
 from release import Keys, Policy, Release, admit, check_candidate
 from release.attestations import FILES, attest_bundle, attestation_descriptor, verify_attestation
@@ -19,6 +20,8 @@ from release.provenance import Origin
 from release.published import blob_path, read_blob
 from release.recheck import recheck
 from release.signing import Author
+from runtimes.sync.plan import Chosen
+from tests.release.ceremonies import Site
 
 pytestmark = pytest.mark.unit
 DIGEST = "sha256:" + "b" * 64
@@ -224,9 +227,9 @@ def candidate(builder: Any, author: Author, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def demanding(keys: Keys) -> Trust:
-    """A policy that lets nothing in without provenance and model card."""
+    """A policy that lets nothing in without provenance and model card, and nothing run without evidence beside them."""
     authors = [{"key": "builder", "workflows": ["*"], "signs": ["bundle", "evidence", "provenance", "model-card"]}]
-    policy = SignerPolicy.model_validate({"authors": authors, "require": ["provenance", "model-card"]})
+    policy = SignerPolicy.model_validate({"authors": authors, "require": ["provenance", "model-card", "evidence"]})
     return Trust(keys["builder"].public_pem, policy)
 
 
@@ -240,6 +243,22 @@ def test_they_travel_with_the_build(candidate: Any, demanding: Trust) -> None:
         assert sha256_of(paths[one.digest]) == one.digest
     assert checked.published is not None
     assert all(one in checked.published[1] for one in checked.entry.attestations)
+
+
+def test_a_site_takes_what_the_promotion_takes(candidate: Any, demanding: Trust) -> None:
+    checked = check_candidate(candidate, demanding)
+    entry = checked.entry
+    assert entry is not None
+    paths = {blob.digest: path for path, blob in checked.blobs}
+    proofs = Chosen(entry=None, build=entry).proofs(demanding.policy.require)  # type: ignore[arg-type]
+    assert {act: len(found) for act, found in proofs.items()} == {"provenance": 1, "model-card": 1, "evidence": 2}
+    for act, found in proofs.items():
+        for one in found:
+            by = demanding.authors("triage", act)
+            raw = paths[one.digest].read_bytes()
+            verify_attested(raw, by, act, name=entry.bundle.name, digest=entry.bundle.digest)
+            with pytest.raises(IntegrityError, match="is about"):
+                verify_attested(raw, by, act, name=entry.bundle.name, digest=DIGEST)
 
 
 @pytest.mark.parametrize("missing", [0, 1])
@@ -298,6 +317,15 @@ def test_they_are_published_and_found_by_oci_tools(published: Release) -> None:
     referred = [json.loads(read_blob(public, Descriptor.model_validate(one))) for one in listed]
     layers = {layer["digest"] for one in referred for layer in one.get("layers", [])}
     assert {blob.digest for blob in attached(published)} <= layers
+
+
+def test_a_site_of_a_fleet_that_demands_them_pulls_and_keeps_them(
+    published: Release, builder: Any, tmp_path: Path, clock: Any
+) -> None:
+    published.assign([builder.assignment("s2", channel="canary")])
+    site = Site(tmp_path / "s2", published.repository.public, clock, name="s2").enroll()
+    entry = site.sync().active.workflows["triage"]
+    assert {blob.digest for blob in attached(published)} <= set(entry.blobs)
 
 
 def test_they_are_never_collected(published: Release) -> None:

@@ -11,6 +11,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -118,6 +119,13 @@ def sign_anyhow(out: Path, signer: KeylessSigner) -> None:
 
 
 def test_the_named_identity_is_accepted(signed: Path, trust: Trust) -> None:
+    verify(signed, trust)
+
+
+def test_it_needs_no_folder_to_write_into(
+    signed: Path, trust: Trust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     verify(signed, trust)
 
 

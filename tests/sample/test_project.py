@@ -14,6 +14,7 @@ import yaml
 
 import sample
 from fleet_manifests import DataClass, HardwareProfile, extra
+from fleet_manifests.authors import BY_KEY
 from fleet_manifests.errors import DataError, MissingExtraError, StorageError, UsageError
 from fleet_manifests.placement import Factors, Where, place
 from fleet_manifests.profile import HostFacts
@@ -122,6 +123,16 @@ def test_where_a_workflow_is_placed(project: Path, name: str, where: Where) -> N
     workflow = read(project / "workflows" / f"{name}.yaml")
     classes = frozenset(DataClass(one) for one in workflow["data_classes"])
     assert place(Factors(**workflow["placement"]), classes).where is where
+
+
+def test_every_bundle_says_where_it_comes_from(project: Path) -> None:
+    """The policy is the one that holds without a word, and requires what each build attests."""
+    from pipelines.steps.configs import signing_policy
+    from release.attestations import FILES
+
+    policy = signing_policy(load_project(project))["authors"]
+    assert policy.authors == BY_KEY.authors
+    assert set(policy.require) == set(FILES)
 
 
 def test_document_intake_is_one_yaml_and_two_sql_files_that_the_factory_takes(project: Path) -> None:

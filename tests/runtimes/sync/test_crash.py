@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from fleet_manifests import PackConfig, Revocation, StorageError
+from fleet_manifests import Orders, PackConfig, Revocation, Stop, StorageError
 from runtimes.sync import load_active, pack_folder
 
 pytestmark = pytest.mark.integration
@@ -319,6 +319,66 @@ def test_killed_at_every_change_of_a_revocation(running: Any, tmp_path: Path) ->
         assert load_active(running.state).workflows == {}
     assert stopped == sorted(stopped)
     assert set(stopped) == {False, True}
+
+
+@pytest.fixture
+def returning(running: Any, tmp_path: Path) -> Any:
+    """A site that runs release 2 after release 1, whose bundle was revoked meanwhile."""
+    running.repository.add_bundle("two")
+    running.repository.release(2)
+    running.sync()
+    revoked = running.repository.builds["exception_triage", "edge-x86-vnni"].bundle.digest
+    stop = Stop(bundle=revoked, reason="wrong", by="alice", since=running.repository.expires)
+    running.repository.order(Orders(revoked=(stop,)))
+    shutil.copytree(running.state, tmp_path / "image", symlinks=True)
+    return running
+
+
+def outcome(site: Any) -> str:
+    """What a workflow whose bundle was revoked is answered by: `two`, which is revoked, nothing, or `one`."""
+    active = load_active(site.state)
+    assert active.manifest_version == 2
+    if "exception_triage" not in active.workflows:
+        assert list(active.stopped) == ["exception_triage"]
+        return "nothing"
+    assert contents(site)[1] == site.content()
+    assert (active.workflows["exception_triage"].returned is not None) == (site.content() == "one")
+    return str(site.content())
+
+
+def test_killed_at_every_change_while_the_build_before_comes_back(returning: Any) -> None:
+    found: list[str] = []
+    for at in range(1, 1000):
+        restore(returning)
+        status = in_child(returning, kill, at)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        found.append(outcome(returning))
+        returning.sync()
+        assert outcome(returning) == "one"
+        tidy(returning)
+    assert found == sorted(found, key=["two", "nothing", "one"].index), "it never goes back to what was revoked"
+    assert set(found) == {"two", "nothing", "one"}
+
+
+def test_disk_full_at_every_change_while_the_build_before_comes_back(returning: Any) -> None:
+    failed = 0
+    for at in range(1, 1000):
+        restore(returning)
+        status = in_child(returning, no_space, at, TAKE_SPACE)
+        assert os.WIFEXITED(status)
+        if os.WEXITSTATUS(status) == 0:
+            if at > failed + 5:
+                break
+            continue
+        assert os.WEXITSTATUS(status) == 1, f"change {at}: only StorageError may come out"
+        failed = at
+        outcome(returning)
+        returning.sync()
+        assert outcome(returning) == "one"
+        tidy(returning)
+    assert failed > 10
 
 
 def test_killed_at_every_other_change_while_only_a_pack_changes(revising: Any) -> None:

@@ -90,18 +90,21 @@ def test_a_revoked_bundle_is_never_installed(station: Any) -> None:
     assert active.skipped == {WORKFLOW: "its bundle was revoked: wrong labels"}
 
 
-def test_the_build_before_it_comes_with_the_next_manifest(running: Any) -> None:
+def test_a_manifest_that_names_the_build_before_takes_over(running: Any) -> None:
     repository, first = running.repository, running.repository.builds[WORKFLOW, PROFILE]
     repository.add_bundle("two")
     repository.release(2)
     running.sync()
     repository.order(stop(repository, bundle(running)))
-    assert running.sync().active.workflows == {}
+    returned = running.sync().active.workflows[WORKFLOW].returned
+    assert returned is not None
+    assert returned.before.manifest_version == 1
     repository.builds[WORKFLOW, PROFILE] = first
     repository.release(3)
     result = running.sync()
     assert (result.changed, running.content()) == (True, "one")
-    assert (result.active.skipped, result.active.stopped) == ({}, {})
+    assert (result.active.skipped, result.active.stopped, result.active.before) == ({}, {}, {})
+    assert result.active.workflows[WORKFLOW].returned is None
 
 
 def test_a_revocation_is_never_forgotten(running: Any) -> None:

@@ -104,7 +104,9 @@ def test_packs_of_the_two_versions_that_stay_are_kept_and_older_ones_go(reading:
     active = load_active(reading.state)
     used = {name for entry in active.workflows.values() for name in names(entry.needed)}
     assert used <= kept
-    assert len(kept - used) == 4, "what only the version before needs: its pack's manifest, signature and two files"
+    assert len(kept - used) == 4 + 2, (
+        "what only the build before needs (pack: OCI manifest, signature, two files); manifests"
+    )
 
 
 def names(digests: Any) -> list[str]:

@@ -221,7 +221,7 @@ def test_the_record_says_everything_a_server_needs() -> None:
         encrypted=True,
         blobs=tuple(sorted((PACK, "sha256:" + "e" * 64, "sha256:" + "f" * 64))),
     )
-    assert found.pack.folder == "packs/sops--p--c"
+    assert found.pack_folder == "packs/sops--p--c"
     assert set(found.needed) == {*found.blobs, *found.pack.blobs}
 
 

@@ -100,7 +100,8 @@ def test_the_version_before_is_kept_and_the_one_before_that_removed(running: Any
     ]
     assert (running.state / "previous").readlink().name == "000002-stable-2"
     kept = {path.name for path in (running.state / "blobs/sha256").iterdir()}
-    assert len(kept) == 2 + 2 * 3  # base and bundle.json shared; manifest, signature and model of each
+    assert len(kept) == 2 + 2 * (3 + 1)
+    # base and bundle.json shared; OCI manifest, signature and model of each, and the manifest that approved it
 
 
 def test_a_rollback_is_a_new_version_with_older_content(running: Any) -> None:
