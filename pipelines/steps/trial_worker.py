@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from fleet_manifests import BundleConfig, Digest, Name, StorageError, Verdict, Wire, digest_of, dump, parse
+from fleet_manifests import BundleConfig, Digest, Name, StorageError, UsageError, Verdict, Wire, digest_of, dump, parse
 from fleet_manifests.memory import lent
 from pipelines.project.load import Project, load_project
 from pipelines.steps.judges import Judge, judge_of
@@ -59,6 +60,8 @@ class Answer(Wire):
     """What is wrong with the disk."""
     errno: int = 0
     """What the operating system said of a file."""
+    error: str = ""
+    """What is wrong with this program, or with how it is used."""
 
 
 def meant(project: Project, workflow: str) -> str:
@@ -69,11 +72,7 @@ def meant(project: Project, workflow: str) -> str:
 
 
 def do_job(job: Job) -> Answer:
-    """Do a job, or write down why it cannot be done.
-
-    Raises:
-        RuntimeError: the files of the project are not those that were meant.
-    """
+    """Do a job, or write down why it cannot be done; a death of this process can only be the recipe's."""
     work: Callable[[Job], object] = {"prepare": _prepare, "build": _build, "evaluate": _evaluate}[job.action]
     try:
         with lent():
@@ -84,6 +83,9 @@ def do_job(job: Job) -> Answer:
         return Answer(storage=str(exc))
     except OSError as exc:
         return Answer(errno=exc.errno or 0)
+    except Exception as exc:  # the boundary of this process
+        traceback.print_exc()
+        return Answer(error=f"{type(exc).__name__}: {exc}")
     return Answer()
 
 
@@ -138,7 +140,7 @@ def _evaluate(job: Job) -> None:
 def _judge_of(job: Job) -> Judge:
     project = _project(job.project)
     if meant(project, job.workflow) != job.meant:
-        raise RuntimeError(f"{project.root}: its files were changed during the search; build again")
+        raise UsageError(f"{project.root}: its files were changed during the search; build again")
     return _judge(job.project, job.workflow, job.corpus, job.unquantized)
 
 

@@ -210,9 +210,9 @@ class Trials:
         """Have the process do something for a recipe.
 
         Raises:
-            RefusedError: it was ended by a signal, had too little memory or did not finish.
+            RefusedError: it ended, had too little memory or did not finish.
             StorageError, OSError: the disk is full or not writable.
-            LadingError: it ended in an error, which it wrote to standard error.
+            LadingError: an error of ours, whose traceback it wrote to standard error.
         """
         inputs = self._inputs
         job = Job(
@@ -226,12 +226,10 @@ class Trials:
         except TimeoutError as exc:
             raise RefusedError(f"its process did not finish in {self._seconds:g} s and was killed") from exc
         except EndedError as exc:
-            if exc.code >= 0:
-                raise LadingError(
-                    f"recipe {recipe.name}: the process that tries it {exc}; its output says why"
-                ) from exc
             hint = ", which usually means that the machine ran out of memory" if exc.code == -signal.SIGKILL else ""
             raise RefusedError(f"its process {exc}{hint}") from exc
+        if answer.error:
+            raise LadingError(f"recipe {recipe.name}: {answer.error}")
         if answer.memory:
             self._worker.end()  # what it holds may not come back
             raise RefusedError(f"it needs more than {self._memory_mb} MB of memory")
