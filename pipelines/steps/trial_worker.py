@@ -8,8 +8,10 @@ folder that the job names; what cannot be made is a file there that says why. Ru
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -100,7 +102,7 @@ def _build(job: Job) -> None:
     from quantize.recipes import recipe_of
 
     recipe = recipe_of(job.recipe)
-    samples = _samples(job.model, _max_tokens(job), _judge_of(job)) if recipe.needs_texts else ()
+    samples = _samples(job.model, _max_tokens(job), *_judge_of(job)) if recipe.needs_texts else ()
     prepared = Path(job.folder) if job.folder else None
     apply(recipe, Path(job.model), Path(job.out), samples, prepared=prepared)
 
@@ -111,7 +113,7 @@ def _evaluate(job: Job) -> None:
     from quantize.recipes import recipe_of
 
     assert job.folder is not None and job.config is not None
-    one = _judge_of(job)
+    one = _judge(*_judge_of(job))
     one.open(Path(job.folder), job.config)
     found = judge(
         len(one.texts),
@@ -137,11 +139,16 @@ def _evaluate(job: Job) -> None:
         one.save(Path(job.out))
 
 
-def _judge_of(job: Job) -> Judge:
+def _judge_of(job: Job) -> tuple[str, str, str, str]:
+    """What a judge is made of.
+
+    Raises:
+        UsageError: the files of the project are not those that were meant.
+    """
     project = _project(job.project)
     if meant(project, job.workflow) != job.meant:
         raise UsageError(f"{project.root}: its files were changed during the search; build again")
-    return _judge(job.project, job.workflow, job.corpus, job.unquantized)
+    return job.project, job.workflow, job.corpus, job.unquantized
 
 
 @lru_cache(maxsize=1)
@@ -155,11 +162,11 @@ def _judge(project: str, workflow: str, corpus: str, unquantized: str) -> Judge:
 
 
 @lru_cache(maxsize=1)
-def _samples(model: str, max_tokens: int, judge: Judge) -> list[list[int]]:
-    """Token ids of the training texts."""
+def _samples(model: str, max_tokens: int, *judge: str) -> list[list[int]]:
+    """Token ids of the training texts, which that judge knows."""
     from quantize.folder import TOKENIZER, tokenize
 
-    return tokenize(Path(model) / TOKENIZER, judge.training_texts(), max_tokens)
+    return tokenize(Path(model) / TOKENIZER, _judge(*judge).training_texts(), max_tokens)
 
 
 def _max_tokens(job: Job) -> int:
@@ -181,6 +188,8 @@ def _line(raw: bytes) -> bytes:
 
 def main() -> None:
     """Answer jobs until the input ends."""
+    logging.getLogger().setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
     serve(_line, int(sys.argv[1]) * 2**20)
 
 
