@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def write_part(postings: Postings, name: str, path: Path) -> None:
         if name == TERMS:
             stream.write("\n".join(postings.terms).encode())
         else:
-            arrays = {STARTS: postings.starts, ROWS: postings.rows, SCORES: postings.scores}
+            arrays: dict[str, NDArray[Any]] = {STARTS: postings.starts, ROWS: postings.rows, SCORES: postings.scores}
             np.save(stream, arrays[name], allow_pickle=False)
 
 

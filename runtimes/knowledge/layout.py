@@ -15,7 +15,8 @@ same line, codes, corrections and scale in the next pack; only its place moves.
 
 from __future__ import annotations
 
-from fleet_manifests.knowledge import PASSAGES, WORD_INDEX
+from fleet_manifests.knowledge import PASSAGES as PASSAGES
+from fleet_manifests.knowledge import WORD_INDEX
 
 CODES = "embedding_codes.npy"
 CORRECTIONS = "embedding_corrections.i8"

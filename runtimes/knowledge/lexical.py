@@ -27,7 +27,6 @@ from fleet_manifests import IntegrityError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-METHOD = "lucene"
 K1 = 1.2
 B = 0.75
 WORD = re.compile(r"\b\w\w+\b")

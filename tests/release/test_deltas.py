@@ -97,7 +97,7 @@ def test_passages_that_a_site_does_not_read_into_memory_make_no_index(
 ) -> None:
     files = [File(place, store(tmp_path, random.Random(place).randbytes(9_000)))
              for place in ("p/passages.jsonl", "p/bm25_rows.npy")]  # fmt: skip
-    monkeypatch.setattr(subject, "MOST_DICTIONARY", 8_999)
+    monkeypatch.setattr(subject, "MOST_PASSAGES", 8_999)
     assert offer(files, (), Updates(), tmp_path).updates.deltas == ()
 
 
