@@ -155,9 +155,8 @@ def report(builds: dict[str, Path], adapters: dict[str, Path], work: Path) -> No
         _say(name, "by delta", rest + moved[TUNED], full, GOALS[name])
         plan = describe(builds[name], base, adapters[name] / ADAPTER_FILE)
         assert plan is not None, "the tuned weights are not what the rule gives"
-        _say_limits(
-            builds[name] / TUNED, builds["first"] / TUNED, plan, base, (adapters[name], adapters["first"]), full
-        )
+        files = builds[name] / TUNED, builds["first"] / TUNED
+        _say_limits(files, plan, base, (adapters[name], adapters["first"]), full)
         (work / "plan.json").write_bytes(dump(plan))
         seconds = _derived(builds[name] / TUNED, work, adapters[name] / ADAPTER_FILE)
         mine, first = (adapters[one] / ADAPTER_FILE for one in (name, "first"))
