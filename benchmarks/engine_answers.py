@@ -2,7 +2,7 @@
 
 A classifier: the share of texts with another label (flips), over test and validation texts, as they are and disturbed.
 A retriever: the neighbours in common among ten, and the loss of nDCG@10 with its paired bootstrap interval, by the
-vectors alone.
+vectors alone. A lexical head is left out on all sides (`benchmarks.engines`).
 
     python -m benchmarks.engine_answers --project DIR --workflow exception_triage
 """
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     store = Store(arguments.project / ".lading/store")
     corpus = store.latest("corpus", arguments.workflow).path
-    exported = store.latest("onnx_model", arguments.workflow).path
     with tempfile.TemporaryDirectory() as folder:
+        exported = engines.bare(store.latest("onnx_model", arguments.workflow).path, Path(folder))
         if output_of(exported) == "logits":
             flips(exported, corpus, Path(folder), arguments.recipes)
         else:

@@ -5,7 +5,8 @@ model that serves has its weights in the cache, here each turn of another one pu
 calls until times stay the same. What is measured is the CPU time of the thread, which does not count waiting for the
 core. `graph` is without tokenizer and answer. Without a project the model is all-MiniLM-L6-v2 with a random head and
 the texts are words of its vocabulary: speed does not depend on the head's weights, but the engine knows fewer words
-than on real texts.
+than on real texts. A lexical head is left out on all sides (`benchmarks.engines`). Of a project the builds that ship
+are timed too, on the same texts: the classifier's, with its head, and the retriever's.
 
     python -m benchmarks.engine_latency --project DIR --workflow exception_triage
 """
@@ -30,7 +31,9 @@ import torch
 
 from benchmarks import engines, int8_peak
 from benchmarks.engines import Side
+from fleet_manifests.bundle import bundle_name
 from quantize import export_onnx
+from quantize.build import RECORD
 from quantize.folder import tokenize
 from runtimes.engine import host
 
@@ -40,6 +43,8 @@ GOALS = {16: 0.72, 64: 0.75, 128: 0.72, 256: 0.75}
 """Of the whole call, as a share of optimum's time."""
 PEAK_GOAL, PEAK_TOKENS = 0.5, 128
 USS_GOAL_MB = 60.0
+RETRIEVER_GOAL = 1.1
+"""Of the retriever's whole call, as a share of the classifier's time."""
 CALLS, COUNTED = 9, 4
 """Calls of a turn, and how many of them count."""
 SEED = 7
@@ -71,14 +76,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        exported, known, fresh = _project(arguments) if arguments.project else _random(work)
+        exported, known, fresh = _project(arguments, work) if arguments.project else _random(work)
         sides = [engines.ours(exported, work / "build", known), engines.optimum(exported, work)]
         for precision in (None, "f32"):
             other = engines.openvino(exported, known, precision)
             sides += [other] if other else []
         mine = [engines.ours(exported, work / recipe, known, recipe) for recipe in arguments.recipes]
         sides += mine
-        for side in (sides[0], *mine):
+        shipped = _shipped(arguments) if arguments.project else []
+        sides += shipped
+        for side in (sides[0], *mine, *shipped):
             for text in known:  # as many words as a site has seen after a day
                 side.call(text)
         tokenizer = exported / "tokenizer.json"
@@ -91,6 +98,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps(found, indent=2))
         return
     _print(rows, shares, memory)
+    for side in shipped:
+        ratios = {row["tokens"]: row["call_ms"][side.name] / row["call_ms"][sides[0].name] for row in rows}
+        said = ", ".join(f"{ratio:.3f} at {length}" for length, ratio in ratios.items())
+        met = f", goal {RETRIEVER_GOAL}: {_said(max(ratios.values()) <= RETRIEVER_GOAL)}" if side is shipped[-1] else ""
+        print(f"{side.name} as it ships, of {sides[0].name}: {said} tokens{met}")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -99,12 +111,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=40, help="turns of every side per length")
     parser.add_argument("--project", type=Path, help="a built project: its trained model and its texts")
     parser.add_argument("--workflow", default="exception_triage")
+    parser.add_argument("--retriever", default="sop_assistant", help="a workflow of the project that retrieves")
+    parser.add_argument("--profile", default="edge-x86-vnni", help="of the builds that ship")
     parser.add_argument("--recipes", nargs="*", default=[], help="more builds of ours, such as openvino-int8")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(argv)
 
 
-def _project(arguments: argparse.Namespace) -> tuple[Path, list[str], list[str]]:
+def _project(arguments: argparse.Namespace, work: Path) -> tuple[Path, list[str], list[str]]:
     """The exported model of a project's workflow, its training texts, and those of its test split."""
     from pipelines.steps.models import rows
     from pipelines.store import Store
@@ -112,7 +126,19 @@ def _project(arguments: argparse.Namespace) -> tuple[Path, list[str], list[str]]
     store = Store(arguments.project / ".lading/store")
     corpus = store.latest("corpus", arguments.workflow).path
     known, fresh = ([row["text"] for row in rows(corpus, split)] for split in ("train", "test"))
-    return store.latest("onnx_model", arguments.workflow).path, known, fresh
+    return engines.bare(store.latest("onnx_model", arguments.workflow).path, work), known, fresh
+
+
+def _shipped(arguments: argparse.Namespace) -> list[Side]:
+    """The builds that a project ships for a profile, of its classifier and of its retriever."""
+    from pipelines.store import Store
+
+    store, found = Store(arguments.project / ".lading/store"), []
+    for workflow in (arguments.workflow, arguments.retriever):
+        build = store.latest("quantized_model", bundle_name(workflow, arguments.profile)).path
+        recipe = json.loads((build / RECORD).read_text())["recipe"]
+        found.append(engines.built(f"{workflow} {recipe}", build))
+    return found
 
 
 def _random(work: Path) -> tuple[Path, list[str], list[str]]:
@@ -198,10 +224,10 @@ def _print(rows: Sequence[dict[str, Any]], shares: dict[str, float], memory: flo
     print(f"{machine.host.cpu_model}, {machine.isa}, onnxruntime {machine.onnxruntime}, 1 thread, medians")
     mine, *others = rows[0]["call_ms"]
     for what in ("call", "graph"):
-        print(f"\n{what:>6} {f'{mine} ms':>14}" + "".join(f"{f'of {name}':>18}" for name in others))
+        print(f"\n{what:>6} {f'{mine} ms':>14}" + "".join(f"{f'of {name}':>32}" for name in others))
         for row in rows:
             times = row[f"{what}_ms"]
-            ratios = "".join(f"{times[mine] / times[name]:>18.3f}" for name in others)
+            ratios = "".join(f"{times[mine] / times[name]:>32.3f}" for name in others)
             print(f"{row['tokens']:>6} {times[mine]:>14.3f}{ratios}")
     print()
     for row in rows:

@@ -1,6 +1,7 @@
 """The same model in several engines: ours, optimum's default int8, OpenVINO with NNCF, and the exported fp32.
 
-Each side takes a text, or token ids; all tokenize with the same `tokenizer.json`.
+Each side takes a text, or token ids; all tokenize with the same `tokenizer.json`. A lexical head is left out on all
+sides: optimum makes an invalid graph of it, and our recipe for OpenVINO refuses it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fleet_manifests import BaseRef, BundleConfig, IsaClass, SessionConfig, Task
 from quantize import RECIPES, apply
 from quantize.build import RECORD
 from quantize.folder import tokenize
+from quantize.lexical_head import LEXICAL_HEAD, detach
 from quantize.openvino import IR, width_of
 from runtimes.engine import Embedder, Engine, host, load_embedder_parts, load_parts
 
@@ -40,17 +42,31 @@ class Side:
     """Token ids [1, tokens] to the model's output [1, n]."""
 
 
+def bare(exported: Path, work: Path) -> Path:
+    """An exported model without its lexical head, where it has one."""
+    if not (exported / LEXICAL_HEAD).is_file():
+        return exported
+    copy = Path(shutil.copytree(exported, work / "bare", ignore=shutil.ignore_patterns(LEXICAL_HEAD)))
+    detach(copy / "model.onnx")
+    return copy
+
+
 def ours(exported: Path, out: Path, texts: Sequence[str], recipe: str = "int8-lean") -> Side:
     """A build by one recipe in the site's engine; `texts` are what the recipe may look at."""
     samples = tokenize(exported / "tokenizer.json", texts, MAX_TOKENS)
     apply(RECIPES[recipe], exported, out, samples)
-    engine = opened(out)
+    return built(recipe, out)
+
+
+def built(name: str, build: Path) -> Side:
+    """A build in the site's engine."""
+    engine = opened(build)
     session = engine._session
 
     def graph(ids: NDArray[np.int64]) -> NDArray[np.float32]:
         return session.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})
 
-    return Side(recipe, engine.query, graph)
+    return Side(name, engine.query, graph)
 
 
 def opened(build: Path) -> Engine | Embedder:

@@ -2,6 +2,7 @@
 
 A project that is built (`make demo` leaves one) is copied, and what its own searches made is removed from the copy:
 builds, evaluations, times. So the search begins with the exported model and what the unquantized one answers.
+OpenVINO's recipes are in it where OpenVINO and NNCF can be imported.
 
     python -m benchmarks.search --project demo --workflow exception_triage sop_assistant
 """
@@ -15,10 +16,11 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.children import measured
+from benchmarks.children import Measured, measured
 from fleet_manifests.bundle import bundle_name
 from pipelines.project.load import load_project
 from pipelines.steps.builds import quantized_model
@@ -49,16 +51,45 @@ def main(argv: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory(dir=given.project.resolve().parent) as folder:
             copy = copied(given.project, Path(folder) / "project", given.profile)
             named = ["--project", str(copy), "--workflow", workflow, "--profile", given.profile]
-            seconds, memory = measured([sys.executable, "-m", "benchmarks.search", *named, "--work"], dict(os.environ))
-            build = load_project(copy).store.latest("quantized_model", bundle_name(workflow, given.profile))
+            found = measured([sys.executable, "-m", "benchmarks.search", *named, "--work"], dict(os.environ))
+            store = load_project(copy).store
+            build = store.latest("quantized_model", bundle_name(workflow, given.profile))
             trials = json.loads((build.path / "search.json").read_text())
-        outcomes = Counter(trial["outcome"] for trial in trials)
-        chosen = next(trial["recipe"] for trial in trials if trial["outcome"] == "chosen")
-        print(f"{workflow} on {given.profile}: {len(trials)} recipes, {chosen} chosen")
-        print(f"{'':>4}{', '.join(f'{count} {name}' for name, count in sorted(outcomes.items()))}")
-        print(
-            f"{'':>4}{seconds:.0f} s (goal {SECONDS} s), {memory / 2**30:.2f} GiB (goal {MEMORY_GIB} GiB)", flush=True
-        )
+            spent = {step: seconds(store.root / step) for step in SEARCHED}
+        say(workflow, given.profile, trials, spent, found)
+
+
+def say(
+    workflow: str,
+    profile: str,
+    trials: Sequence[Mapping[str, Any]],
+    spent: Mapping[str, Sequence[float]],
+    found: Measured,
+) -> None:
+    """Print what a search took, phase by phase, and what became of the recipes."""
+    outcomes = Counter(trial["outcome"] for trial in trials)
+    chosen = next(trial["recipe"] for trial in trials if trial["outcome"] == "chosen")
+    print(f"{workflow} on {profile}: {len(trials)} recipes, {chosen} chosen")
+    print(f"{'':>4}{', '.join(f'{count} {name}' for name, count in sorted(outcomes.items()))}")
+    for trial in trials:
+        if trial["outcome"] in ("failed", "pruned"):
+            print(f"{'':>4}{trial['outcome']} {trial['recipe']}: {trial['reason']}")
+    for step, some in spent.items():
+        if some:
+            print(f"{'':>8}{step:<24}{len(some):>4} in {sum(some):6.1f} s, the longest {max(some):5.1f} s")
+    parts = sum(sum(spent[step]) for step in ("recipe_build", "recipe_evaluation", "recipe_timing"))
+    rest = sum(spent["quantized_model"]) - parts
+    print(f"{'':>8}{'choosing, calibrating':<24}{'':>4} in {rest:6.1f} s")
+    print(
+        f"{'':>4}{found.seconds:.0f} s (goal {SECONDS} s), all processes {found.together / 2**30:.2f} GiB "
+        f"(goal {MEMORY_GIB} GiB), the largest {found.largest / 2**30:.2f} GiB",
+        flush=True,
+    )
+
+
+def seconds(step: Path) -> list[float]:
+    """How long each entry of a step took; what another one asked for is in that one's time too."""
+    return [json.loads(path.read_text())["seconds"] for path in step.glob("*/entry.json")]
 
 
 def copied(project: Path, out: Path, profile: str) -> Path:

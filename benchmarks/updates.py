@@ -2,8 +2,9 @@
 
 Three adapters of one corpus: the first; a warm retrain (one more epoch from the first, a tenth of its learning rates,
 another seed); an independent retrain (another seed, from the base). Each is merged, exported and quantized by the
-factory's code, and every blob that changed is had as a site has it: by the cheaper of its compressed copy and its delta
-from the first, or derived of base and adapter. Every result is rebuilt and compared with what was built.
+factory's code, with a lexical head where the workflow is to have one, and every blob that changed is had as a site has
+it: by the cheaper of its compressed copy and its delta from the first, or derived of base and adapter. Every result is
+rebuilt and compared with what was built. What a delta costs at least is told by `benchmarks.entropies`.
 
 The derivation is repeated under emulated processors, where QEMU is installed.
 
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.entropies import limits
 from evals import emulation
 from fleet_manifests import Descriptor, IsaClass, digest_of, dump, parse, sha256_of
 from fleet_manifests.bundle import TUNED
@@ -29,6 +31,7 @@ from pipelines.project.load import load_project
 from pipelines.steps.models import base_of, rows
 from quantize import RECIPES, apply, export_onnx
 from quantize.derivable import describe
+from quantize.lexical_head import Lexical
 from release.deltas import packed
 from runtimes.derive import Plan, derive, read_adapter
 from runtimes.sync.rebuild import rebuild
@@ -36,6 +39,7 @@ from training.arguments import TuneArguments
 from training.bases import ResolvedBase
 from training.compact import write_base
 from training.finetune import finetune
+from training.lexical_head import FILE, fit_lexical_head
 from training.merge import merge
 from training.model import load_merged
 
@@ -66,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         work = Path(scratch)
         adapters = trained(corpus, base, arguments, given.keep or work / "adapters")
         texts = [row["text"] for row in rows(corpus, "validation")[:50]]
-        builds = {name: built(path, base, texts, given.recipe, work / name) for name, path in adapters.items()}
+        fit = (corpus, arguments) if arguments.lexical_head else None
+        builds = {name: built(path, base, texts, given.recipe, work / name, fit) for name, path in adapters.items()}
         layers = sorted(read_adapter(adapters["first"] / ADAPTER_FILE).updates)
         write_base(base.path, layers, work / "base.bin")
         report(builds, adapters, work)
@@ -111,10 +116,21 @@ def _tune(corpus: Path, base: ResolvedBase, arguments: TuneArguments, out: Path,
         finetune(corpus, base, arguments, out)
 
 
-def built(adapter: Path, base: ResolvedBase, texts: Sequence[str], recipe: str, out: Path) -> Path:
-    """The build of an adapter."""
+def built(
+    adapter: Path,
+    base: ResolvedBase,
+    texts: Sequence[str],
+    recipe: str,
+    out: Path,
+    fit: tuple[Path, TuneArguments] | None,
+) -> Path:
+    """The build of an adapter, with the best lexical head of its corpus where it is fitted one."""
     merge(adapter, base, out / "merged")
-    export_onnx(out / "merged", out / "onnx", load=load_merged, texts=texts)
+    head = fit_lexical_head(fit[0], out / "merged", fit[1]).head if fit else None
+    if head is not None:
+        head.save(out / FILE)
+    lexical = Lexical(out / FILE, head.scores) if head else None
+    export_onnx(out / "merged", out / "onnx", load=load_merged, texts=texts, lexical=lexical)
     apply(RECIPES[recipe], out / "onnx", out / "build")
     return out / "build"
 
@@ -134,10 +150,13 @@ def report(builds: dict[str, Path], adapters: dict[str, Path], work: Path) -> No
     )
     for name in ("warm", "independent"):
         moved = {path.name: _moved(path, builds["first"] / path.name, work) for path in _shipped(builds[name])}
+        print(f"{name}: " + ", ".join(f"{file} {size / full:.4f}" for file, size in moved.items()) + " of the full")
         rest = sum(size for file, size in moved.items() if file != TUNED)
         _say(name, "by delta", rest + moved[TUNED], full, GOALS[name])
         plan = describe(builds[name], base, adapters[name] / ADAPTER_FILE)
         assert plan is not None, "the tuned weights are not what the rule gives"
+        files = builds[name] / TUNED, builds["first"] / TUNED
+        _say_limits(files, plan, base, (adapters[name], adapters["first"]), full)
         (work / "plan.json").write_bytes(dump(plan))
         seconds = _derived(builds[name] / TUNED, work, adapters[name] / ADAPTER_FILE)
         mine, first = (adapters[one] / ADAPTER_FILE for one in (name, "first"))
@@ -154,6 +173,19 @@ def _say(name: str, how: str, moved: int, full: int, goal: float) -> None:
     print(
         f"{name:>12} {how:<18} {moved / 1e6:6.3f} MB {moved / full:.4f} of the full; at most {goal}: {said}", flush=True
     )
+
+
+def _say_limits(files: tuple[Path, Path], plan: Plan, base: Path, adapters: tuple[Path, Path], full: int) -> None:
+    """Print what a delta of the tuned weights costs at least."""
+    mine, first = (read_adapter(one / ADAPTER_FILE) for one in adapters)
+    found = limits(*files, plan, base, (mine, first))
+    for what, size in (
+        ("of the difference", found.difference),
+        ("of the difference, if spreads of rows and columns are known", found.spread),
+        ("of what old codes and both adapters leave open (adapters not counted)", found.predicted),
+    ):
+        print(f"{'':>12} entropy {what}: {size / 1e6:.3f} MB, {size / full:.4f}")
+    print(f"{'':>12} scales as they are: {found.scales / 1e6:.3f} MB, {found.scales / full:.4f}")
 
 
 def _shipped(build: Path) -> list[Path]:

@@ -17,6 +17,9 @@ from fleet_manifests.bundle import bundle_name
 from fleet_manifests.wire import DataClass, Digest, Name, Wire, digest_of, dump
 
 PACK_FILE = "pack.json"
+PASSAGES = "passages.jsonl"
+WORD_INDEX = ("bm25_terms.txt", "bm25_starts.npy", "bm25_rows.npy", "bm25_scores.npy")
+"""Files of a pack that follow from its passages."""
 
 PackName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,200}$")]
 """`<workflow>--<profile>--<site_class>`."""

@@ -27,6 +27,10 @@ SUBTRACT = "subtract"
 with zeros."""
 PATCH = "patch"
 """The payload is the blob compressed with zstd, with the base as raw dictionary: where things moved."""
+INDEX = "index"
+"""The base is the passages of a knowledge pack, and the payload the name of that file of its word index: the site makes
+it itself."""
+INDEX_TYPE = "application/vnd.lading.index.v1+text"
 
 
 class Content(Wire):
@@ -41,7 +45,7 @@ class Delta(Wire):
 
     target: Content
     method: Name
-    """`whole`, `subtract` or `patch`; an older site passes over what it does not know."""
+    """`whole`, `subtract`, `patch` or `index`; an older site passes over what it does not know."""
     base: Content | None = None
     """What the payload refers to; None for `whole`."""
     payload: Descriptor

@@ -43,6 +43,8 @@ class Timing:
     """Peak memory of a process that runs the recipe."""
     unusable: str = ""
     """Why these latencies may not decide; empty: they may."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why a recipe could not be run alone, by recipe."""
 
 
 @dataclass(frozen=True)

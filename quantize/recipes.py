@@ -176,7 +176,12 @@ AS_IS = Recipe(
 
 def session_of(name: str, profile: HardwareProfile) -> SessionConfig:
     """The session options of a build by the recipe of that name, on the cores of a profile."""
-    return (AS_IS if name == AS_IS.name else RECIPES[name]).session_for(profile)
+    return recipe_of(name).session_for(profile)
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of that name, which a build or a search has."""
+    return AS_IS if name == AS_IS.name else RECIPES[name]
 
 
 def recipe_named(name: str, isa: IsaClass) -> Recipe:

@@ -158,7 +158,10 @@ def _decide(
     fitting = []
     for one in some:
         used = timing.memory_mb.get(one.recipe.name, 0.0)
-        if memory_limit is not None and used > memory_limit:
+        if one.recipe.name in timing.failed:
+            reason = f"not timed: {timing.failed[one.recipe.name]}"
+            trials[one.recipe.name] = _trial(one, Outcome.FAILED, reason, timing)
+        elif memory_limit is not None and used > memory_limit:
             reason = f"{used:.0f} MB of memory; the profile allows {memory_limit} MB"
             trials[one.recipe.name] = _trial(one, Outcome.PRUNED, reason, timing)
         else:
@@ -184,6 +187,7 @@ def _trial(one: _Tried, outcome: Outcome, reason: str, timing: Timing) -> Trial:
     """What is known of a recipe that was evaluated to the end."""
     name = one.recipe.name
     base = Trial(name, outcome, reason, one.size, dict(one.score.metrics), one.score.least, one.score.rows)
+    base = replace(base, memory_mb=timing.memory_mb.get(name))
     if name not in timing.rounds:
         return base
     found, rounds = ratios(timing)[name], sorted(timing.rounds[name])
@@ -194,7 +198,6 @@ def _trial(one: _Tried, outcome: Outcome, reason: str, timing: Timing) -> Trial:
         latency_high=found.high,
         latency_ms=rounds[len(rounds) // 2],
         times_count=not noise(timing),
-        memory_mb=timing.memory_mb.get(name),
     )
 
 

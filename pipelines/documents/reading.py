@@ -5,11 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import queue
-import selectors
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,11 +14,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-import pipelines
 from fleet_manifests import StorageError, digest_of, dump
 from pipelines.documents.readers import LIBRARIES
 from pipelines.documents.worker import Job, Reading
 from pipelines.store import source_digest
+from pipelines.workers import EndedError, Worker
 
 WORKER = (sys.executable, "-m", "pipelines.documents.worker")
 SECONDS = 120.0
@@ -54,11 +50,11 @@ def read_all(
     with _processes(min(workers, len(missing)), command) as idle:
 
         def read(job: Job) -> Reading:
-            process = idle.get()
+            worker = idle.get()
             try:
-                return process.read(job, seconds)
+                return _read(worker, job, seconds)
             finally:
-                idle.put(process)
+                idle.put(worker)
 
         with ThreadPoolExecutor(max(1, min(workers, len(missing)))) as threads:
             for job, reading in zip(missing, threads.map(read, missing), strict=True):
@@ -69,89 +65,28 @@ def read_all(
 
 
 @contextmanager
-def _processes(count: int, command: Sequence[str]) -> Iterator[queue.SimpleQueue[_Process]]:
-    """Workers that are free; each starts when it is first used, and all end with the block."""
-    everyone = [_Process(command) for _ in range(count)]
-    idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
-    for process in everyone:
-        idle.put(process)
+def _processes(count: int, command: Sequence[str]) -> Iterator[queue.SimpleQueue[Worker]]:
+    """Workers that are free; all end with the block."""
+    everyone = [Worker(command, environment={"OMP_NUM_THREADS": "1"}, quiet=True) for _ in range(count)]
+    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in everyone:
+        idle.put(worker)
     try:
         yield idle
     finally:
-        for process in everyone:
-            process.end()
+        for worker in everyone:
+            worker.end()
 
 
-class _Process:
-    """One worker; after a death the next file gets a new one."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self.command = list(command)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def read(self, job: Job, seconds: float) -> Reading:
-        """Have a file read; a worker that dies or takes too long costs this file only."""
-        process = self.process or self._start()
-        assert process.stdin is not None
-        try:
-            process.stdin.write(dump(job) + b"\n")
-            process.stdin.flush()
-            answer = _answer(process, seconds)
-        except BrokenPipeError:
-            answer = b""
-        except TimeoutError:
-            self.end()
-            said = f"its reader took longer than {seconds:g} s; divide it, or export it again"
-            return Reading(refusal=said, lasting=False)
-        if not answer.endswith(b"\n"):
-            said = _how_it_ended(process.wait())
-            self.end()
-            return Reading(refusal=f"its reader {said}; export the document again", lasting=False)
-        return Reading.model_validate_json(answer)
-
-    def end(self) -> None:
-        """Kill the worker, if there is one."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        root = str(Path(pipelines.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        return self.process
-
-
-def _answer(process: subprocess.Popen[bytes], seconds: float) -> bytes:
-    """The next line of a worker; what it wrote before it died otherwise.
-
-    Raises:
-        TimeoutError: there was none in time.
-    """
-    assert process.stdout is not None
-    found = bytearray()
-    end = time.monotonic() + seconds
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while not found.endswith(b"\n"):
-            if not selector.select(max(0.0, end - time.monotonic())):
-                raise TimeoutError
-            part = os.read(process.stdout.fileno(), 1 << 20)
-            if not part:
-                break
-            found += part
-    return bytes(found)
-
-
-def _how_it_ended(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+def _read(worker: Worker, job: Job, seconds: float) -> Reading:
+    """Have a file read; a worker that dies or takes too long costs this file only."""
+    try:
+        return Reading.model_validate_json(worker.ask(dump(job), seconds))
+    except TimeoutError:
+        said = f"its reader took longer than {seconds:g} s; divide it, or export it again"
+    except EndedError as exc:
+        said = f"its reader {exc}; export the document again"
+    return Reading(refusal=said, lasting=False)
 
 
 @once

@@ -7,15 +7,13 @@ Run it as `python -m pipelines.documents.worker`.
 from __future__ import annotations
 
 import logging
-import os
-import resource
-import sys
 import warnings
 from pathlib import Path
 
 from fleet_manifests import DataError, Wire, digest_of
 from pipelines.documents.blocks import Document
 from pipelines.documents.readers import read
+from pipelines.workers import serve
 
 MEMORY = 3 * 1024**3
 """Bytes of data that the process may hold."""
@@ -62,16 +60,9 @@ def read_job(job: Job) -> Reading:
 
 def main() -> None:
     """Answer jobs until the input ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    for line in sys.stdin.buffer:
-        answers.write(read_job(Job.model_validate_json(line)).model_dump_json().encode() + b"\n")
-        answers.flush()
+    serve(lambda line: read_job(Job.model_validate_json(line)).model_dump_json().encode(), MEMORY)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleet_manifests import DataError, Passage, StorageError, UsageError, digest_of
+from fleet_manifests.knowledge import WORD_INDEX
 from runtimes.knowledge import rows
-from runtimes.knowledge.layout import CODES, CORRECTIONS, FILES, PASSAGES, ROWS, SCALES, SCORES, STARTS, TERMS
-from runtimes.knowledge.lexical import K1, METHOD, B, Postings, words_of
+from runtimes.knowledge.indexing import index, write_part
+from runtimes.knowledge.layout import CODES, CORRECTIONS, FILES, PASSAGES, SCALES
 from runtimes.knowledge.library import lines_of
 
 if TYPE_CHECKING:
@@ -54,41 +54,10 @@ def write(passages: Sequence[Passage], embeddings: NDArray[np.float32], folder: 
     try:
         (folder / PASSAGES).write_bytes(lines)
         (folder / CORRECTIONS).write_bytes(encoded.corrections.tobytes())
-        (folder / TERMS).write_bytes("\n".join(postings.terms).encode())
-        for name, array in (
-            (CODES, encoded.codes),
-            (SCALES, encoded.scales),
-            (STARTS, postings.starts),
-            (ROWS, postings.rows),
-            (SCORES, postings.scores),
-        ):
+        for name, array in ((CODES, encoded.codes), (SCALES, encoded.scales)):
             np.save(folder / name, array, allow_pickle=False)
+        for name in WORD_INDEX:
+            write_part(postings, name, folder / name)
     except OSError as exc:
         raise StorageError(f"{folder}: cannot be written: {exc}; free space or choose a writable folder") from exc
     return digest_of(lines)
-
-
-def index(texts: Sequence[str]) -> Postings:
-    """Index the contents of passages, in their order.
-
-    Raises:
-        DataError: no text holds a word.
-    """
-    import bm25s
-
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # importing it switches its debug lines on
-    words = words_of(texts)
-    terms = sorted({word for one in words for word in one})
-    if not terms:
-        raise DataError("passages: words to search for were expected, found none")
-    numbers = {term: number for number, term in enumerate(terms)}
-    engine = bm25s.BM25(k1=K1, b=B, method=METHOD)
-    numbered = [[numbers[word] for word in one] for one in words]
-    engine.index((numbered, numbers), create_empty_token=False, show_progress=False)
-    made = engine.scores
-    return Postings(
-        tuple(terms),
-        np.asarray(made["indptr"], np.int64),
-        np.asarray(made["indices"], np.int32),
-        np.asarray(made["data"], np.float32),
-    )

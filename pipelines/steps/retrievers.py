@@ -44,7 +44,7 @@ RANKINGS = "rankings.json"
 NEAREST = "nearest_validation"
 NEIGHBOURS = 10
 """Passages around a question whose overlap with those of the unquantized model is told (r10)."""
-LIBRARIES = ("onnxruntime", "tokenizers", "numpy", "bm25s", "pystemmer", "simsimd")
+LIBRARIES = ("onnxruntime", "tokenizers", "numpy", "pystemmer", "simsimd")
 SMOKE_CASES = 3
 FROZEN = "snapshot"
 """Stands for the site class in the index of the frozen library."""

@@ -3,39 +3,59 @@
 A build is shared by the profiles that allow its recipe, an evaluation by those that also run it with the same session
 options on the same machine. An interrupted search goes on where it was. What cannot be built or run is kept too, as
 the sentence that says why.
+
+A process of its own builds and judges (`pipelines.steps.trial_worker`). A recipe that ends it, needs too much memory
+or goes on for ever is refused; that is not kept, as the machine may have had its part in it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
 
-from fleet_manifests import BundleConfig, HardwareProfile, RefusedError, Verdict, digest_of, dump
+from fleet_manifests import (
+    BundleConfig,
+    HardwareProfile,
+    LadingError,
+    RefusedError,
+    StorageError,
+    Verdict,
+    digest_of,
+    dump,
+    parse,
+)
 from fleet_manifests.extra import need_libraries
 from pipelines.project.load import Project
 from pipelines.steps.configs import ENGINE_LIBRARIES, draft
-from pipelines.steps.judges import Judge, judge_of
+from pipelines.steps.judges import judge_of
 from pipelines.steps.timings import side_by_side
+from pipelines.steps.trial_worker import FAILED, SCORE, Answer, Job, meant
 from pipelines.store import Entry, Step
+from pipelines.workers import EndedError, Worker
 
 if TYPE_CHECKING:
     from quantize.choice import Timing
     from quantize.recipes import Recipe
     from quantize.search import Score
 
-FAILED = "failed.txt"
-"""Why a recipe cannot be built or run; alone in its folder."""
-SCORE = "score.json"
-BUILD_CODE = ("quantize", "pipelines.steps.trials")
+WORKER = (sys.executable, "-m", "pipelines.steps.trial_worker")
+SECONDS = 1800.0
+"""What a recipe may take to be built, and to be judged."""
+BASE_MEMORY_MB, MODEL_MEMORY = 2048, 16
+"""Data that the process may hold: so many MB, and so many times the exported model."""
+BUILD_CODE = ("quantize", "pipelines.steps.trials", "pipelines.steps.trial_worker")
 """What makes a build."""
 CODE = (
     "quantize", "runtimes.engine", "runtimes.knowledge", "evals.*", "pipelines.steps.trials",
-    "pipelines.steps.classifiers", "pipelines.steps.configs", "pipelines.steps.judges",
-    "pipelines.steps.retrievers",
+    "pipelines.steps.trial_worker", "pipelines.steps.classifiers", "pipelines.steps.configs",
+    "pipelines.steps.judges", "pipelines.steps.retrievers",
 )  # fmt: skip
 """What judges a build."""
 
@@ -59,9 +79,18 @@ class Inputs:
 
 
 class Trials:
-    """The recipes of one workflow and profile, tried."""
+    """The recipes of one workflow and profile, tried; as a block, at whose end its process ends."""
 
-    def __init__(self, project: Project, workflow: str, profile: HardwareProfile, inputs: Inputs) -> None:
+    def __init__(
+        self,
+        project: Project,
+        workflow: str,
+        profile: HardwareProfile,
+        inputs: Inputs,
+        *,
+        worker: Sequence[str] = WORKER,
+        seconds: float = SECONDS,
+    ) -> None:
         """Take what the trials are about.
 
         Args:
@@ -69,16 +98,22 @@ class Trials:
             workflow: of the model.
             profile: resolved.
             inputs: the entries that the trials rest on.
+            worker: starts the process that does the work, with the MB that it may hold as its last argument.
+            seconds: what a recipe may take to be built, and to be judged.
         """
         self._project, self._workflow, self._profile, self._inputs = project, workflow, profile, inputs
+        self._seconds = seconds
         self._builds: dict[str, Entry] = {}
+        self._memory_mb = BASE_MEMORY_MB + MODEL_MEMORY * _megabytes(inputs.model.path)
+        self._worker = Worker([*worker, str(self._memory_mb)])
         self.evaluations: dict[str, Entry] = {}
         """Those that were made, by recipe."""
 
-    @cached_property
-    def _judge(self) -> Judge:
-        inputs = self._inputs
-        return judge_of(self._project, self._workflow, inputs.corpus.path, inputs.unquantized.path)
+    def __enter__(self) -> Trials:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
+        self._worker.end()
 
     def config(self, recipe: str, folder: Path) -> BundleConfig:
         """How the engine runs a build."""
@@ -91,8 +126,6 @@ class Trials:
             MissingExtraError: a library of the recipe is not installed.
             RefusedError: it cannot be applied.
         """
-        from quantize import apply
-
         need_libraries(recipe.libraries)  # before the store keeps it: what is missing today may be there tomorrow
         model, corpus = self._inputs.model, self._inputs.corpus
         texts = recipe.needs_texts
@@ -105,8 +138,7 @@ class Trials:
         )
 
         def work(out: Path) -> None:
-            samples = self._samples if texts else ()
-            _or_why_not(out, lambda: apply(recipe, model.path, out, samples, prepared=self._prepared(recipe)))
+            self._do("build", recipe, out, folder=self._prepared(recipe))
 
         entry = self._builds[recipe.name] = self._project.store.run(step, work)
         return _require(entry).path
@@ -117,7 +149,6 @@ class Trials:
         Raises:
             RefusedError: they cannot be applied.
         """
-        from quantize.build import prepare
         from quantize.recipes import UNPADDED
 
         if recipe.passes[: len(UNPADDED)] != UNPADDED:
@@ -130,15 +161,8 @@ class Trials:
             code=BUILD_CODE,
             libraries=("onnx", "onnxruntime"),
         )
-        entry = self._project.store.run(step, lambda out: _or_why_not(out, lambda: prepare(model.path, out)))
+        entry = self._project.store.run(step, lambda out: self._do("prepare", recipe, out))
         return _require(entry).path
-
-    @cached_property
-    def _samples(self) -> list[list[int]]:
-        """Token ids of the training texts."""
-        from quantize.folder import TOKENIZER, tokenize
-
-        return tokenize(self._inputs.model.path / TOKENIZER, self._judge.training_texts(), self._max_tokens)
 
     @property
     def _max_tokens(self) -> int:
@@ -168,38 +192,51 @@ class Trials:
         )
 
         def work(out: Path) -> None:
-            _or_why_not(out, lambda: self._evaluate(folder, config, recipe.forgets, out))
+            self._do("evaluate", recipe, out, folder=folder, config=config)
 
         entry = self.evaluations[recipe.name] = self._project.store.run(step, work)
         found = json.loads((_require(entry).path / SCORE).read_text())
         return Score(**{**found, "verdict": Verdict(found["verdict"])})
 
-    def _evaluate(self, folder: Path, config: BundleConfig, disturbed: bool, out: Path) -> None:
-        from evals.looks import judge
+    def _do(
+        self,
+        action: Literal["prepare", "build", "evaluate"],
+        recipe: Recipe,
+        out: Path,
+        *,
+        folder: Path | None = None,
+        config: BundleConfig | None = None,
+    ) -> None:
+        """Have the process do something for a recipe.
 
-        one = self._judge
-        one.open(folder, config)
-        found = judge(
-            len(one.texts),
-            one.answer,
-            one.compare,
-            margin=one.margin,
-            confidence=one.confidence,
-            seed=self._project.settings.seed,
-        )
-        gate, whole = found.gate, found.rows == len(one.texts)
-        if gate.verdict is not Verdict.FAIL:
-            gate = next((other for other in one.more(disturbed) if other.verdict is Verdict.FAIL), gate)
-        score = {
-            "verdict": gate.verdict.value,
-            "reason": gate.reason,
-            "metrics": one.metrics() if whole else {},
-            "least": found.comparison.low,
-            "rows": found.rows,
-        }
-        (out / SCORE).write_text(json.dumps(score, indent=2, sort_keys=True) + "\n")
-        if whole:
-            one.save(out)
+        Raises:
+            RefusedError: it ended, had too little memory or did not finish.
+            StorageError, OSError: the disk is full or not writable.
+            LadingError: an error of ours, whose traceback it wrote to standard error.
+        """
+        inputs = self._inputs
+        job = Job(
+            action=action, recipe=recipe.name, project=str(self._project.root), workflow=self._workflow,
+            meant=meant(self._project, self._workflow), model=str(inputs.model.path), corpus=str(inputs.corpus.path),
+            unquantized=str(inputs.unquantized.path), folder=str(folder) if folder else None, config=config,
+            out=str(out),
+        )  # fmt: skip
+        try:
+            answer = parse(Answer, self._worker.ask(dump(job), self._seconds), where="answer of the trial process")
+        except TimeoutError as exc:
+            raise RefusedError(f"its process did not finish in {self._seconds:g} s and was killed") from exc
+        except EndedError as exc:
+            hint = ", which usually means that the machine ran out of memory" if exc.code == -signal.SIGKILL else ""
+            raise RefusedError(f"its process {exc}{hint}") from exc
+        if answer.error:
+            raise LadingError(f"recipe {recipe.name}: {answer.error}")
+        if answer.memory:
+            self._worker.end()  # what it holds may not come back
+            raise RefusedError(f"it needs more than {self._memory_mb} MB of memory")
+        if answer.storage:
+            raise StorageError(answer.storage)
+        if answer.errno:
+            raise OSError(answer.errno, os.strerror(answer.errno), str(out))
 
     def time(self, folders: Mapping[str, Path]) -> Timing:
         """Builds side by side on validation texts, and the memory of each; only on a machine of the profile."""
@@ -216,7 +253,9 @@ class Trials:
         ]
         inputs = {f"{name}/recipe_build": self._builds[name].digest for name in folders}
         inputs["corpus"] = self._inputs.corpus.digest
-        return side_by_side(self._project, self._profile, builds, inputs, self._judge.texts)
+        corpus, theirs = self._inputs.corpus.path, self._inputs.unquantized.path
+        texts = judge_of(self._project, self._workflow, corpus, theirs).texts
+        return side_by_side(self._project, self._profile, builds, inputs, texts)
 
 
 def described(recipe: Recipe) -> dict[str, object]:
@@ -231,16 +270,6 @@ def _machine() -> str:
     return digest_of(dump(machine()))
 
 
-def _or_why_not(out: Path, work: Callable[[], object]) -> None:
-    """Do some work, or write down why it cannot be done."""
-    from quantize.search import REFUSALS
-
-    try:
-        work()
-    except REFUSALS as exc:
-        (out / FAILED).write_text(str(exc))
-
-
 def _require(entry: Entry) -> Entry:
     """An entry that is not a sentence that says why there is none.
 
@@ -250,3 +279,7 @@ def _require(entry: Entry) -> Entry:
     if (entry.path / FAILED).is_file():
         raise RefusedError((entry.path / FAILED).read_text())
     return entry
+
+
+def _megabytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file()) // 2**20

@@ -15,12 +15,11 @@ same line, codes, corrections and scale in the next pack; only its place moves.
 
 from __future__ import annotations
 
-PASSAGES = "passages.jsonl"
+from fleet_manifests.knowledge import PASSAGES as PASSAGES
+from fleet_manifests.knowledge import WORD_INDEX
+
 CODES = "embedding_codes.npy"
 CORRECTIONS = "embedding_corrections.i8"
 SCALES = "embedding_scales.npy"
-TERMS = "bm25_terms.txt"
-STARTS = "bm25_starts.npy"
-ROWS = "bm25_rows.npy"
-SCORES = "bm25_scores.npy"
-FILES = (PASSAGES, CODES, CORRECTIONS, SCALES, TERMS, STARTS, ROWS, SCORES)
+TERMS, STARTS, ROWS, SCORES = WORD_INDEX
+FILES = (PASSAGES, CODES, CORRECTIONS, SCALES, *WORD_INDEX)

@@ -1,4 +1,4 @@
-"""BM25 over the words of passages: an index that bm25s (Lù 2024) makes in Lucene's form, read without it.
+"""BM25 over the words of passages in Lucene's form, as bm25s (Lù 2024) has it and without it.
 
 Words are what `bm25s.tokenize` makes of a text: lower case, two characters and more,
 without Lucene's English stop words, reduced by the Snowball stemmer. k1 = 1.2 and b = 0.75 are
@@ -9,7 +9,7 @@ The index is eager: a posting is the BM25 score of one word in one passage, so a
 costs one addition per posting: a few lines here, and bm25s, which loads scipy, would add 28 MB
 to every process that serves. Tests hold words and scores to those of bm25s. Scores depend on
 how often a word occurs in the whole library; a changed library therefore changes most of these
-bytes. They need not travel in a delta: `write` makes the same bytes from the same passages anywhere.
+bytes. They need not travel: `runtimes.knowledge.indexing` makes the same bytes from the same passages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from fleet_manifests import IntegrityError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-METHOD = "lucene"
 K1 = 1.2
 B = 0.75
 WORD = re.compile(r"\b\w\w+\b")

@@ -54,6 +54,8 @@ class Outcome(Wire):
     """How much the reference kernel's CPU time moved between the beginning and the end, as a share."""
     waited: float | None = None
     """Share of the time that this process was ready to run and had no cpu; None: the kernel does not say."""
+    out_of_memory: bool = False
+    """It ended before it was done; the other figures mean nothing then."""
 
 
 def run(job: Job) -> Outcome:
@@ -105,7 +107,14 @@ def _seconds(engine: Loaded, text: str) -> float:
 
 def main() -> None:
     """Measure what the job on stdin says."""
-    answer(lambda raw: dump(run(parse(Job, raw, where="job"))))
+    answer(lambda raw: dump(_within_memory(parse(Job, raw, where="job"))))
+
+
+def _within_memory(job: Job) -> Outcome:
+    try:
+        return run(job)
+    except MemoryError:
+        return Outcome(rounds={}, peak_rss_mb=0, drift=0, out_of_memory=True)
 
 
 if __name__ == "__main__":

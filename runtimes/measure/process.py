@@ -178,7 +178,7 @@ def side_by_side(job: abreast.Job, *, worker: Sequence[str] = ABREAST, timeout: 
     """Time several builds in one process, alone on the machine.
 
     Raises:
-        RefusedError: the process was killed, or did not finish.
+        RefusedError: the process was killed, ran out of memory or did not finish.
         LadingError: it ended in an error; its last line says why.
     """
     try:
@@ -189,7 +189,10 @@ def side_by_side(job: abreast.Job, *, worker: Sequence[str] = ABREAST, timeout: 
     if done.returncode < 0:
         raise RefusedError(f"the process that times builds was ended by {ended_by(done.returncode)}")
     _require_done(done)
-    return parse(abreast.Outcome, done.stdout, where="answer of the timing process")
+    found = parse(abreast.Outcome, done.stdout, where="answer of the timing process")
+    if found.out_of_memory:
+        raise RefusedError(f"the process that times builds ran out of memory at {job.memory_guard_mb} MB")
+    return found
 
 
 def _run(worker: Sequence[str], job: bytes, timeout: float) -> subprocess.CompletedProcess[bytes]:

@@ -63,7 +63,7 @@ class Fetch:
             done += count
             progress(min(1.0, done / total), f"fetching {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-        for blob in missing:
+        for blob in self.shortcuts.ordered(missing):
             if not self.shortcuts.take(blob, moved):
                 self._blobs.fetch(self._source, blob, moved)
 

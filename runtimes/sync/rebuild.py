@@ -11,19 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from fleet_manifests.errors import IntegrityError
-from fleet_manifests.updates import PATCH, SUBTRACT, WHOLE, Delta
+from fleet_manifests.errors import DataError, IntegrityError
+from fleet_manifests.knowledge import WORD_INDEX
+from fleet_manifests.updates import INDEX, PATCH, SUBTRACT, WHOLE, Delta
 
 if TYPE_CHECKING:
     import zstandard
 
-METHODS = frozenset({WHOLE, SUBTRACT, PATCH})
+METHODS = frozenset({WHOLE, SUBTRACT, PATCH, INDEX})
 CHUNK = 1024 * 1024
 """Bytes in memory at a time, of the payload, the base and the result each."""
 MAX_WINDOW = 64 * 1024 * 1024
 """Most memory that a payload may ask for to be decompressed."""
 MAX_DICTIONARY = 64 * 1024 * 1024
-"""Largest base of a `patch`, which has to be in memory whole."""
+"""Largest base of a `patch` or an `index`, which has to be in memory whole."""
+LONGEST_NAME = 64
 
 
 def rebuild(delta: Delta, payload: Path, base: Path | None, out: Path) -> None:
@@ -44,6 +46,9 @@ def rebuild(delta: Delta, payload: Path, base: Path | None, out: Path) -> None:
 
     if (delta.base is None) != (base is None) or (delta.method == WHOLE) != (base is None):
         raise IntegrityError(f"{delta.method} delta of {delta.target.digest}: it comes without the base that it needs")
+    if delta.method == INDEX and base is not None:
+        _index(delta, payload, base, out)
+        return
     done = 0
     try:
         with payload.open("rb") as packed, _opened(base) as old, out.open("wb") as target:
@@ -61,6 +66,27 @@ def rebuild(delta: Delta, payload: Path, base: Path | None, out: Path) -> None:
         raise IntegrityError(f"delta of {delta.target.digest}: cannot be decompressed: {exc}") from exc
     if done != delta.target.size:
         raise IntegrityError(f"delta of {delta.target.digest}: makes {done} of its {delta.target.size} bytes")
+
+
+def _index(delta: Delta, payload: Path, passages: Path, out: Path) -> None:
+    """Make one file of a pack's word index.
+
+    Raises:
+        IntegrityError: the payload names no such file, or the base is too large or holds no passages.
+    """
+    from runtimes.knowledge.indexing import contents_of, index, write_part
+
+    with payload.open("rb") as stream:
+        name = stream.read(LONGEST_NAME).decode(errors="replace")
+    where = f"index delta of {delta.target.digest}"
+    if name not in WORD_INDEX:
+        raise IntegrityError(f"{where}: one of {', '.join(WORD_INDEX)} was expected in it, found {name!r}")
+    if passages.stat().st_size > MAX_DICTIONARY:
+        raise IntegrityError(f"{where}: its base has more than {MAX_DICTIONARY} bytes")
+    try:
+        write_part(index(contents_of(passages)), name, out)
+    except DataError as exc:
+        raise IntegrityError(f"{where}: {exc}") from exc
 
 
 def _decompressor(delta: Delta, base: IO[bytes] | None) -> zstandard.ZstdDecompressor:

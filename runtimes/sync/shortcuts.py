@@ -75,6 +75,13 @@ class Shortcuts:
                 room -= more
                 self._chosen |= {blob.digest for blob in blobs}
 
+    def ordered(self, missing: Iterable[Descriptor]) -> list[Descriptor]:
+        """The same, those first of which another one is made."""
+        missing = list(missing)
+        deltas = [delta for blob in missing for delta in self._deltas.get(blob.digest, ())]
+        bases = {delta.base.digest for delta in deltas if delta.base is not None}
+        return sorted(missing, key=lambda blob: blob.digest not in bases)
+
     def total(self, missing: Iterable[Descriptor]) -> int:
         """Bytes that have to come over the line for all of these, if all goes well."""
         wanted = {blob.digest: blob for blob in missing}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from fleet_manifests import RefusedError
+from fleet_manifests import LadingError, RefusedError
 from pipelines.project.load import Project, load_project
-from pipelines.steps import builds, choice, corpora, lexical_head
+from pipelines.steps import builds, choice, corpora, lexical_head, trials
 from pipelines.steps.models import rows
 from pipelines.store import Step
 
@@ -325,36 +327,101 @@ def test_times_on_another_machine_are_not_taken(project: Callable[..., Project])
     assert all(trial["latency_ratio"] is None for trial in trials) and entries(made, "recipe_timing") == set()
 
 
-def test_a_recipe_that_gives_nan_or_cannot_be_built_is_a_failed_trial(
+HARMFUL = """
+import ctypes, os, sys, time
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from pipelines.steps import judges, trial_worker
+from quantize import passes, recipes
+
+def poison(path, _):
+    model = onnx.load(str(path))
+    bias = next(one for one in model.graph.initializer if len(one.dims) == 1 and one.data_type == 1)
+    bias.CopyFrom(numpy_helper.from_array(np.full(tuple(bias.dims), np.nan, np.float32), bias.name))
+    onnx.save(model, str(path))
+    return 1
+
+def confused(*_):
+    raise AttributeError("no such node")
+
+def ends(*_):
+    ctypes.string_at(0)
+
+def eats(*_):
+    held = []
+    while True:
+        held.append(np.zeros(2**28, np.uint8))
+
+passes.PASSES = {
+    **passes.PASSES,
+    "keep-sensitive": passes.Pass(confused),
+    "embeddings-16bit": passes.Pass(poison),
+    "embeddings-8bit": passes.Pass(ends),
+    "embeddings-4bit": passes.Pass(eats),
+}
+recipes.PASSES = passes.PASSES
+whole = judges.ClassifierJudge.open
+
+def opened(judge, folder, config):
+    if config.recipe == "fp32-fused":
+        ends()
+    if config.recipe == "int8-reduced-range-unfused":
+        os._exit(1)
+    if config.recipe == "int8-reduced-range-skip-norm":
+        time.sleep(600)
+    whole(judge, folder, config)
+
+judges.ClassifierJudge.open = opened
+trial_worker.main()
+"""
+FATES = {
+    "int8-reduced-range-mixed": "not built: recipe int8-reduced-range-mixed cannot be applied: no such node",
+    "fp32-16bit-embeddings": "not measured: .* not finite",
+    "int8-reduced-range-8bit-embeddings": "not built: its process was ended by SIGSEGV",
+    "int8-reduced-range-4bit-embeddings": r"not built: it needs more than \d+ MB of memory",
+    "int8-reduced-range-skip-norm": "not measured: its process did not finish in 20 s and was killed",
+    "int8-reduced-range-unfused": "not measured: its process ended with code 1",
+    "fp32-fused": "not measured: its process was ended by SIGSEGV",
+    "fp32": "taken: the only one that passes",
+}
+"""What becomes of recipes in the process above."""
+
+
+def test_a_recipe_costs_itself_only_whatever_it_does(
     project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import onnx
-    from onnx import numpy_helper
+    from mlflow import MlflowClient
 
-    from quantize import passes
+    worker = partial(trials.Trials, worker=(sys.executable, "-c", HARMFUL), seconds=20)
+    monkeypatch.setattr(builds, "Trials", worker)
+    made = searched(project, ", ".join(FATES))
+    found = json.loads((builds.quantized_model(made, "triage", "edge").path / "search.json").read_text())
+    assert [trial["outcome"] for trial in found] == ["failed"] * 7 + ["chosen"]
+    for trial, (recipe, reason) in zip(found, FATES.items(), strict=True):
+        assert trial["recipe"] == recipe and re.match(reason, trial["reason"]), trial
+    client = MlflowClient(tracking_uri=made.tracking_uri)
+    (experiment,) = [one for one in client.search_experiments() if one.name == "triage"]
+    (run,) = client.search_runs([experiment.experiment_id], "tags.step = 'quantized_model'")
+    assert run.data.params["recipe/fp32-fused"] == "failed"
+    kept = [json.loads(path.read_text()) for path in (made.store.root / "recipe_evaluation").glob("*/entry.json")]
+    assert sorted(len(entry["files"]) for entry in kept) == [1, 3], "a death is not kept"
 
-    def poison(path: Path, _: object) -> int:
-        model = onnx.load(str(path))
-        bias = next(one for one in model.graph.initializer if len(one.dims) == 1 and one.data_type == 1)
-        values = numpy_helper.to_array(bias).copy()
-        values[:] = float("nan")
-        bias.CopyFrom(numpy_helper.from_array(values, bias.name))
-        onnx.save(model, str(path))
-        return 1
 
-    def crash(*_: object) -> int:
-        raise AttributeError("no such node")
+def test_an_error_of_ours_ends_the_search(project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = "from pipelines.steps import trial_worker as one\none._evaluate = None\none.main()"
+    monkeypatch.setattr(builds, "Trials", partial(trials.Trials, worker=(sys.executable, "-c", broken)))
+    made = searched(project, "fp32")
+    with pytest.raises(LadingError, match="recipe fp32: TypeError: "):
+        builds.quantized_model(made, "triage", "edge")
 
-    known = {**passes.PASSES, "keep-sensitive": passes.Pass(crash), "fuse-attention": passes.PASSES["fuse-attention"]}
-    known["embeddings-16bit"] = passes.Pass(poison)
-    monkeypatch.setattr(passes, "PASSES", known)
-    monkeypatch.setattr("quantize.recipes.PASSES", known)
-    made = searched(project, "int8-reduced-range-mixed, fp32-16bit-embeddings, fp32")
-    trials = json.loads((builds.quantized_model(made, "triage", "edge").path / "search.json").read_text())
-    assert [trial["outcome"] for trial in trials] == ["failed", "failed", "chosen"]
-    assert trials[0]["reason"].startswith("not built: recipe int8-reduced-range-mixed cannot be applied: no such node")
-    assert "not measured" in trials[1]["reason"] and "not finite" in trials[1]["reason"]
-    assert trials[2]["reason"].startswith("taken: the only one that passes")
+
+def test_a_project_that_changes_during_a_search_ends_it(project: Callable[..., Project]) -> None:
+    made = searched(project, "fp32")
+    path = made.root / "workflows" / "triage.yaml"
+    path.write_text(path.read_text().replace("floor: 0.5", "floor: 0.4"))
+    with pytest.raises(LadingError, match="its files were changed during the search; build again"):
+        builds.quantized_model(made, "triage", "edge")
 
 
 def test_every_trial_is_in_mlflow(project: Callable[..., Project]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -146,6 +147,22 @@ def test_what_needs_too_much_memory_is_not_taken(build) -> None:
     assert result.chosen is RECIPES["int8-reduced-range"]
     assert result.trials[2].reason == "40 MB of memory; the profile allows 30 MB"
     assert search(ALL, lambda recipe: result.folder or Path(), EVERY, timed, memory_limit=1).chosen is None
+
+
+def test_what_ends_its_process_when_it_is_timed_is_out_of_the_running(build) -> None:
+    def ended(folders: Mapping[str, Path]) -> Timing:
+        rest = {name: folder for name, folder in folders.items() if name != "int8"}
+        return replace(timed(rest), failed={"int8": "ended by SIGSEGV"})
+
+    result = search(ALL, build, EVERY, ended)
+    assert [trial.outcome for trial in result.trials] == [Outcome.FAILED, Outcome.CHOSEN, Outcome.PARETO]
+    assert result.trials[0].reason == "not timed: ended by SIGSEGV"
+
+
+def test_nothing_that_can_be_timed_says_why_for_each(build) -> None:
+    result = search(ALL, build, EVERY, lambda folders: Timing(failed=dict.fromkeys(folders, "ended by SIGSEGV")))
+    with pytest.raises(RefusedError, match="int8: not timed: ended by SIGSEGV; int8-reduced-range: not timed"):
+        result.require()
 
 
 @pytest.mark.parametrize("error", [DataError, IntegrityError, RefusedError])

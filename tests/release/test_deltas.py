@@ -11,7 +11,7 @@ import pytest
 
 from fleet_manifests import Descriptor, digest_of, parse
 from fleet_manifests.bundle import TUNED
-from fleet_manifests.updates import ADAPTER_FILE, BASE_FILE, PATCH, PLAN_FILE, SUBTRACT, WHOLE, Content, Updates
+from fleet_manifests.updates import ADAPTER_FILE, BASE_FILE, INDEX, PATCH, PLAN_FILE, SUBTRACT, WHOLE, Content, Updates
 from release import Release
 from release import deltas as subject
 from release.deltas import File, files_of, offer, packed
@@ -79,6 +79,26 @@ def test_a_base_that_is_not_published_any_more_is_none(tmp_path: Path) -> None:
 def test_encrypted_files_get_none(tmp_path: Path) -> None:
     before = step(tmp_path, NOISE, Updates(), place="p/texts.age").updates
     assert step(tmp_path, near(NOISE, 50), before, place="p/texts.age").updates.deltas == ()
+
+
+def test_the_word_index_of_a_pack_is_made_of_its_passages(tmp_path: Path) -> None:
+    places = ["p/passages.jsonl", "p/bm25_scores.npy", "p/other.npy", "q/bm25_rows.npy", "r/passages.jsonl.age",
+              "r/bm25_rows.npy.age", "s/passages.jsonl", "s/bm25_terms.txt"]  # fmt: skip
+    files = [File(place, store(tmp_path, random.Random(place).randbytes(9_000))) for place in places]
+    files[-1] = File(places[-1], store(tmp_path, b"few"))
+    found = offer(files, (), Updates(), tmp_path)
+    (one,) = found.updates.deltas
+    assert (one.target, one.base, one.method) == (files[1].content, files[0].content, INDEX)
+    assert found.payloads[one.payload.digest] == b"bm25_scores.npy"
+
+
+def test_passages_that_a_site_does_not_read_into_memory_make_no_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [File(place, store(tmp_path, random.Random(place).randbytes(9_000)))
+             for place in ("p/passages.jsonl", "p/bm25_rows.npy")]  # fmt: skip
+    monkeypatch.setattr(subject, "MOST_PASSAGES", 8_999)
+    assert offer(files, (), Updates(), tmp_path).updates.deltas == ()
 
 
 def test_what_another_channel_made_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def test_a_word_counts_once_and_unknown_words_not_at_all() -> None:
 
 
 def test_scores_are_those_that_sites_find() -> None:
-    from pipelines.steps.pack_files import index
+    from runtimes.knowledge.indexing import index
     from runtimes.knowledge.lexical import Lexical as AtSites
 
     at_site = AtSites(index(CONTENTS), len(CONTENTS))

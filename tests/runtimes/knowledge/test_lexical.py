@@ -12,7 +12,7 @@ import pytest
 
 import sample
 from fleet_manifests import DataError, IntegrityError
-from pipelines.steps.pack_files import index
+from runtimes.knowledge.indexing import index
 from runtimes.knowledge.lexical import K1, STOP_WORDS, Asked, B, Lexical, Postings, idf, words_of
 
 pytestmark = pytest.mark.unit
@@ -149,7 +149,7 @@ def test_index_does_not_depend_on_hash_order() -> None:
     import sys
 
     script = (
-        "from pipelines.steps.pack_files import index; import hashlib;"
+        "from runtimes.knowledge.indexing import index; import hashlib;"
         "p = index(['b c a pallet', 'a forklift c', 'cold room pallet']);"
         "print(p.terms, hashlib.sha256(p.starts.tobytes() + p.rows.tobytes() + p.scores.tobytes()).hexdigest())"
     )

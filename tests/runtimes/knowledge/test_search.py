@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fleet_manifests import DataError, Fusion, Passage, Relevance, UsageError
-from pipelines.steps.pack_files import index
 from runtimes.knowledge import FEATURES, Found, search
+from runtimes.knowledge.indexing import index
 from runtimes.knowledge.lexical import words_of
 from runtimes.knowledge.search import Scale, Words, best_rows, features_of, in_force, in_order
 from tests.runtimes.knowledge.conftest import DIMENSION, Asker, embed, passage, procedures

@@ -58,3 +58,9 @@ def test_a_process_that_does_not_come_back_is_a_reason(job: abreast.Job, tmp_pat
     missing = job.builds[0].model_copy(update={"folder": str(tmp_path)})
     with pytest.raises(LadingError, match="no file"):
         process.side_by_side(job.model_copy(update={"builds": (missing,)}))
+
+
+def test_too_little_memory_is_a_reason(job: abreast.Job) -> None:
+    eats = "from runtimes.measure import abreast\nabreast.run = lambda job: bytearray(2**60)\nabreast.main()"
+    with pytest.raises(RefusedError, match="ran out of memory at 2000 MB"):
+        process.side_by_side(job, worker=(sys.executable, "-c", eats))
