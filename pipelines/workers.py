@@ -91,18 +91,19 @@ class Worker:
         return self._process
 
 
-def serve(answer: Callable[[bytes], bytes], memory: int) -> None:
+def serve(answer: Callable[[bytes], bytes], memory: int | None = None) -> None:
     """What a worker does: answer jobs until its input ends. What libraries print goes to standard error.
 
     Args:
         answer: does a job.
-        memory: bytes of data that the process may hold.
+        memory: bytes of data that the process may hold; None: any.
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    if memory is not None:
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     for line in sys.stdin.buffer:
         answers.write(answer(line) + b"\n")
         answers.flush()

@@ -86,7 +86,8 @@ def build(
     Example: lading build -w exception_triage -p edge-x86-vnni --json
     """
     found = project_of("build", project)
-    from pipelines.cli.runs import execute, locked, not_emulated, plan, quiet_libraries
+    from pipelines.cli.plans import not_emulated, plan
+    from pipelines.cli.runs import execute, locked, quiet_libraries
     from pipelines.steps.outcomes import outcomes
 
     quiet_libraries()

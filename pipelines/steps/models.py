@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.project.load import Project
 from pipelines.store import Entry, Step
 from training.arguments import Arguments, RetrieveArguments, TuneArguments
 from training.bases import ResolvedBase, resolve
+
+if TYPE_CHECKING:
+    from training.tracking import Tracker
 
 Progress = Callable[[float, str], None]
 
@@ -109,9 +113,15 @@ def _track(project: Project, workflow: str, entry: Entry, inputs: dict[str, str]
     """Log the tuning and register the adapter in MLflow, once."""
     if entry.reused and (project.state / TRACKED).is_file():
         return
+    from filelock import FileLock
+
     from training.tracking import Tracker
 
-    tracker = Tracker(project.tracking_uri, project.state / "mlartifacts")
+    with FileLock(project.state / f"{TRACKED}.lock"):  # models are made side by side
+        _register(Tracker(project.tracking_uri, project.state / "mlartifacts"), workflow, entry, inputs)
+
+
+def _register(tracker: Tracker, workflow: str, entry: Entry, inputs: dict[str, str]) -> None:
     if tracker.find(workflow, entry.digest) is not None:
         return
     arguments, versions, history = (

@@ -193,7 +193,8 @@ def test_a_lexical_head_that_does_not_pay_changes_nothing(
 
 
 def test_a_person_sees_whether_there_is_a_lexical_head(project: Callable[..., Project]) -> None:
-    from pipelines.cli.runs import Run, execute, instance
+    from pipelines.cli.plans import Run
+    from pipelines.cli.runs import execute, instance
     from training.lexical_head import STRENGTHS, WEIGHTS
 
     made = project("{candidates: [tuned]}")
@@ -211,7 +212,7 @@ def test_a_person_sees_whether_there_is_a_lexical_head(project: Callable[..., Pr
 
 
 def test_without_the_tuned_model_nothing_is_tuned(project: Callable[..., Project]) -> None:
-    from pipelines.cli.runs import plan
+    from pipelines.cli.plans import plan
 
     made = project("{candidates: [classical]}")
     assert plan(made)[1].assets == ("corpus", "baselines", "chosen_model", "onnx_model")
@@ -227,7 +228,8 @@ def test_a_candidate_that_was_not_made_is_missed(project: Callable[..., Project]
 
 
 def test_what_a_person_sees(project: Callable[..., Project]) -> None:
-    from pipelines.cli.runs import Run, execute, instance
+    from pipelines.cli.plans import Run
+    from pipelines.cli.runs import execute, instance
 
     made = project("{candidates: [classical]}")
     execute(made, [Run(("chosen_model", "onnx_model"), workflow="triage")], lambda number, run: None)
@@ -438,7 +440,8 @@ def test_every_trial_is_in_mlflow(project: Callable[..., Project]) -> None:
 
 
 def test_what_a_person_sees_of_a_search(project: Callable[..., Project]) -> None:
-    from pipelines.cli.runs import Run, execute, instance
+    from pipelines.cli.plans import Run
+    from pipelines.cli.runs import execute, instance
 
     made = searched(project, "int8-reduced-range, fp32")
     execute(made, [Run(("quantized_model",), workflow="triage", profile="edge")], lambda number, run: None)

@@ -86,7 +86,8 @@ def test_a_library_adds_documents_and_packs(library_folder: Callable[..., Path])
 def test_documents_are_taken_in_and_named_where_they_cannot_be(library_folder: Callable[..., Path]) -> None:
     from dagster import AssetKey
 
-    from pipelines.cli.runs import Run, execute, instance
+    from pipelines.cli.plans import Run
+    from pipelines.cli.runs import execute, instance
 
     root = library_folder()
     (root / "sops" / "torn.pdf").write_bytes(b"%PDF-1.7 torn")
@@ -114,7 +115,8 @@ def test_code_location_is_that_of_the_chosen_project(project: Project, monkeypat
 
 
 def test_corpora_are_built_once_and_reported(project: Project) -> None:
-    from pipelines.cli.runs import Run, execute, instance
+    from pipelines.cli.plans import Run
+    from pipelines.cli.runs import execute, instance
 
     runs = [Run(("erp_tables",)), Run(("corpus",), workflow="triage")]
     titles: list[str] = []
@@ -145,7 +147,8 @@ def test_what_is_not_as_it_was_runs_again(
 ) -> None:
     import dagster as dg
 
-    from pipelines.cli.runs import Run, execute, instance
+    from pipelines.cli.plans import Run
+    from pipelines.cli.runs import execute, instance
 
     runs = [Run(("erp_tables",)), Run(("corpus",), workflow="triage")]
     execute(project, runs, lambda number, run: None)
@@ -167,7 +170,8 @@ def test_what_is_not_as_it_was_runs_again(
 
 
 def test_what_an_asset_refuses_is_our_error(project: Project) -> None:
-    from pipelines.cli.runs import Run, execute
+    from pipelines.cli.plans import Run
+    from pipelines.cli.runs import execute
 
     with sqlite3.connect(project.root / "erp.sqlite") as erp:
         erp.execute("ALTER TABLE notes RENAME COLUMN note TO remark")

@@ -31,7 +31,8 @@ from fleet_manifests import (
     sha256_of,
 )
 from fleet_manifests.evidence import now
-from pipelines.cli.runs import EMULATED, Run, execute, not_emulated, plan
+from pipelines.cli.plans import EMULATED, Run, not_emulated, plan
+from pipelines.cli.runs import execute
 from pipelines.project.load import Project, load_project
 from pipelines.steps import emulation
 from pipelines.store import Step

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fleet_manifests import ConfigError, UsageError
-from pipelines.cli.runs import BUILDS, MODELS, PAGES, Run, locked, plan
+from pipelines.cli.plans import BUILDS, MODELS, PAGES, Run, plan
+from pipelines.cli.runs import locked
 from pipelines.project.load import find_project, load_project
 
 pytestmark = pytest.mark.unit

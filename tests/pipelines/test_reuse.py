@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.cli.runs import BUILDS, EMULATED, MODELS, PACKS, PAGES
+from pipelines.cli.plans import BUILDS, EMULATED, MODELS, PACKS, PAGES
 from pipelines.steps.reuse import OF_BUILD, OF_WORKFLOW
 
 pytestmark = pytest.mark.unit
