@@ -7,6 +7,8 @@ PYTEST  ?= $(BIN)/python -m pytest
 # A process for each core, each with its own files; whole lines use all cores by themselves.
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Of 25,000 files that pip would compile few are ever imported: Python compiles those itself, if it may.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test unit conformance lint dev bench openvino arm64-root lock clean
@@ -16,7 +18,7 @@ help:  ## what each target does
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[factory,dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[factory,dev]'
 	touch $@
 
 install: $(VENV)/.installed  ## the environment, from the lock
