@@ -119,6 +119,10 @@ def standing(value: Standing) -> RenderableType:
         waiting(value.pending) if value.pending else Text("nothing waits for approval"),
         orders(value.orders),
     ]
+    if (held := value.ceremony) is not None:
+        wanted = "; ".join(held.missing) or "nothing but its end"
+        begun = f"begun by {held.begun_by} on {held.begun:%Y-%m-%d %H:%M} UTC"
+        parts.append(Text(f"{held.title}: pending, {begun}; wanted: {wanted}; `lading release ceremony sign`"))
     parts += [Text(line) for line in value.due]
     return Group(*parts)
 

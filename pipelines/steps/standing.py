@@ -46,12 +46,25 @@ class ChannelStanding(Wire):
     """Builds and packs of it that are revoked: they run nowhere."""
 
 
+class WaitingCeremony(Wire):
+    """A ceremony whose holders sign one after the other."""
+
+    title: str
+    begun: AwareDatetime
+    begun_by: str
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    """Which signatures are needed still, in words."""
+
+
 class Standing(Wire):
     """A release as it stands."""
 
     release: int
     channels: tuple[ChannelStanding, ...]
     pending: Waiting | None = None
+    ceremony: WaitingCeremony | None = None
+    """A ceremony that is held in turns and not ended."""
     orders: Orders = Orders()
     due: tuple[str, ...] = ()
     """Roles and manifests that expire soon or have expired, each with its date and the command that renews it."""
@@ -132,6 +145,7 @@ def standing(project: Project) -> Standing:
         release=status.release,
         channels=tuple(channels),
         pending=waiting(project),
+        ceremony=_ceremony(project, release),
         orders=status.orders,
         due=tuple(line.said for line in expiries(status, release.now()) if line.state != "holds"),
     )
@@ -145,6 +159,18 @@ def logged(project: Project) -> tuple[LogEntry, ...]:
 def verify_log(project: Project) -> int:
     """Verify the log: its chain, its end, and that it knows every published version; the number of entries."""
     return release_of(project).desk.verify_log()
+
+
+def _ceremony(project: Project, release: Release) -> WaitingCeremony | None:
+    from release import turns
+
+    if (held := turns.read(project.root)) is None:
+        return None
+    note = held.note
+    missing = tuple(turns.missing(held, release.repository.state()))
+    return WaitingCeremony(
+        title=note.plan.title, begun=note.begun, begun_by=note.by, reason=note.reason, missing=missing
+    )
 
 
 def _release(project: Project) -> Release:

@@ -126,7 +126,13 @@ def test_a_ceremony_in_turns_is_rejected(project: Path, media: list[str]) -> Non
         said = run("ceremony", "successor", name, "--as", "bob", "--yes", *media[2 * number - 2 : 2 * number])
         assert "its public half is in the key store" in said
     run("ceremony", "rotate-root", "--in-turns", "--as", "alice", "--reason", "a test", "--yes", *media[:2])
+    said = " ".join(run("status").split())
+    assert ": pending, begun by alice on" in said
+    assert "more of the root keys" in said
+    held = json.loads(run("status", "--json"))["ceremony"]
+    assert (held["begun_by"], held["reason"]) == ("alice", "a test")
     run("ceremony", "reject", "--as", "bob", "--reason", "not now", "--yes")
+    assert json.loads(run("status", "--json")).get("ceremony") is None
     with pytest.raises(RefusedError, match="no ceremony is pending"):
         run("ceremony", "sign", "--as", "bob", "--yes", *media[2:4])
 
