@@ -50,7 +50,7 @@ CALLS, COUNTED = 9, 4
 SEED = 7
 
 
-class MeanPool(torch.nn.Module):
+class MeanPool(torch.nn.Module):  # type: ignore[misc]
     """Encoder, mean of the token vectors, random linear head."""
 
     def __init__(self, folder: Path) -> None:
@@ -159,7 +159,7 @@ def _random(work: Path) -> tuple[Path, list[str], list[str]]:
 def _texts(fresh: Sequence[str], tokenizer: Path, length: int) -> list[str]:
     """Texts of a number of tokens, or one less, out of others in turn."""
     rng = random.Random(length)
-    made = []
+    made: list[str] = []
     while len(made) < 40:
         words = " ".join(rng.choices(fresh, k=length)).split()
         counts = [len(row) - 2 for row in tokenize(tokenizer, words[:length], 512)]

@@ -103,8 +103,9 @@ def _tune(corpus: Path, base: ResolvedBase, arguments: TuneArguments, out: Path,
     from safetensors.torch import load_file
 
     from training import finetune as module
+    from training.adapters import with_lora
 
-    make = module.with_lora
+    make = with_lora
 
     def started(*given: Any, **more: Any) -> Any:
         model = make(*given, **more)

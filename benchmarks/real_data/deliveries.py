@@ -67,7 +67,7 @@ def extracted(title: str, url: str, rows: list[dict[str, Any]], lake: Path) -> l
     from pipelines.sources.spec import SqlSource
 
     kinds = {"id": sa.Integer, "recorded": sa.DateTime}
-    columns = [sa.Column(name, kinds.get(name, sa.Text), primary_key=name == "id") for name in rows[0]]
+    columns: list[Any] = [sa.Column(name, kinds.get(name, sa.Text), primary_key=name == "id") for name in rows[0]]
     deliveries = sa.Table("deliveries", sa.MetaData(), *columns)
     engine = sa.create_engine(url)
     deliveries.metadata.drop_all(engine)

@@ -109,7 +109,7 @@ def evidence(found: dict[str, Any]) -> dict[str, Any]:
     report = json.loads(Path(found["paths"]["accuracy_report"]).with_name("report.json").read_text())
     bundle = json.loads(Path(found["paths"]["bundle"], "bundle.json").read_text())
     by_name = {metric["name"]: metric for metric in found["metrics"]}
-    return report | {"by_name": by_name, "calibration": bundle["calibration"], "verdict": found["verdict"]}
+    return {**report, "by_name": by_name, "calibration": bundle["calibration"], "verdict": found["verdict"]}
 
 
 def baseline(title: str, found: dict[str, float]) -> list[str]:

@@ -9,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.real_data.projects import print_table
+from sample.rendering import Kind
 
-SUFFIXES = {"md": ".md", "docx": ".docx", "pdf": ".pdf"}
+SUFFIXES: dict[Kind, str] = {"md": ".md", "docx": ".docx", "pdf": ".pdf"}
 GOALS = {"md": 60.0, "docx": None, "pdf": 300.0}
 """Seconds on 2 idle cores."""
 
