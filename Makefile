@@ -16,14 +16,18 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.factory: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[factory]'
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.factory
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[factory,dev]'
 	touch $@
 
-install: $(VENV)/.installed  ## the environment, from the lock
+install: $(VENV)/.installed  ## the environment, from the lock, with what tests and linters need
 
-demo: install  ## sample company, whole pipeline, publication, a site that pulls and answers
+demo: $(VENV)/.factory  ## sample company, whole pipeline, publication, a site that pulls and answers
 	$(BIN)/python -m pipelines.demo $(PROJECT)
 
 test: install  ## every test

@@ -1,4 +1,4 @@
-"""Runs that do not depend on each other, each in a process of its own, about as many at a time as there are cores.
+"""Runs that do not depend on each other, each in a process of its own, as many at a time as there are cores.
 
 Two trainings on half of the cores each take less time than one after the other on all of them.
 `python -m pipelines.cli.side_by_side` is such a process: it takes runs as lines of JSON (`pipelines.workers`).
@@ -53,8 +53,8 @@ def side_by_side(
         LadingError: what an asset refused, or that a process died.
     """
     cores = usable_cores()
-    jobs = min(len(runs), cores + 1 if cores > 1 else 1)  # one more, so that no core idles while the last one ends
-    threads = {"OMP_NUM_THREADS": str(max(cores // jobs, 1))}
+    jobs = min(len(runs), cores)
+    threads = {"OMP_NUM_THREADS": str(cores // jobs)}
     waiting = deque(runs)
 
     def work() -> None:

@@ -48,7 +48,7 @@ def run(name: str) -> Run:
     return Run(MODELS, workflow=name)
 
 
-@pytest.mark.parametrize(("cores", "processes", "threads"), [(1, 1, "1"), (2, 3, "1"), (8, 4, "2")])
+@pytest.mark.parametrize(("cores", "processes", "threads"), [(1, 1, "1"), (2, 2, "1"), (8, 4, "2")])
 def test_each_has_its_share_of_the_cores(
     project: Project, monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, threads: str
 ) -> None:
