@@ -60,8 +60,7 @@ def side_by_side(
     def work() -> None:
         worker = Worker(command, environment=threads)
         try:
-            while waiting:
-                one = waiting.popleft()
+            while (one := _next(waiting)) is not None:
                 begun(one)
                 _ask(worker, project, one)
         except BaseException:
@@ -74,6 +73,14 @@ def side_by_side(
         ended = [pool.submit(work) for _ in range(jobs)]
     for one in ended:
         one.result()
+
+
+def _next(waiting: deque[Run]) -> Run | None:
+    """Take the next run; another thread may have taken the last one since this one looked."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def _ask(worker: Worker, project: Project, run: Run) -> None:
@@ -98,7 +105,9 @@ def _do(raw: bytes) -> bytes:
     try:
         execute(load_project(Path(job.project)), [job.run], lambda number, run: None)
     except LadingError as exc:
-        return dump(Answer(kind=type(exc).__name__, error=str(exc)))
+        # A class that one room keeps for itself goes by the public one that it is.
+        kind = next(one.__name__ for one in type(exc).__mro__ if hasattr(errors, one.__name__))
+        return dump(Answer(kind=kind, error=str(exc)))
     return dump(Answer())
 
 

@@ -9,12 +9,13 @@ from textwrap import dedent
 
 import pytest
 
-from fleet_manifests import DataError, RefusedError
+from fleet_manifests import DataError, RefusedError, dump, parse
 from pipelines.cli import side_by_side as module
 from pipelines.cli.plans import MODELS, PAGES, Run
 from pipelines.cli.runs import _groups
-from pipelines.cli.side_by_side import side_by_side
+from pipelines.cli.side_by_side import Answer, Job, side_by_side
 from pipelines.project.load import Project, load_project
+from pipelines.steps.receipts import KnownError
 
 pytestmark = pytest.mark.unit
 STUB = dedent("""
@@ -75,6 +76,17 @@ def test_what_is_refused_comes_back_as_it_was_and_nothing_more_begins(
 def test_a_process_that_dies_is_named_with_its_run(project: Project) -> None:
     with pytest.raises(RefusedError, match=r"\[killed\]: its process was ended by SIGKILL.*OMP_NUM_THREADS=1"):
         side_by_side(project, [run("killed")], lambda one: None, COMMAND)
+
+
+def test_an_error_of_one_room_goes_by_the_public_class_that_it_is(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> Project:
+        raise KnownError(f"{folder}: seen before")
+
+    monkeypatch.setattr(module, "load_project", refuse)
+    answer = parse(Answer, module._do(dump(Job(project=str(project.root), run=run("a")))), where="answer")
+    assert answer == Answer(kind="RefusedError", error=f"{project.root}: seen before")
 
 
 def test_models_are_made_side_by_side_and_all_else_one_at_a_time() -> None:
