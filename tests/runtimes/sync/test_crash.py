@@ -14,7 +14,7 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -267,17 +267,25 @@ def test_disk_full_in_the_middle_of_any_write(updating: Any) -> None:
     assert failed > 10
 
 
-def test_disk_full_at_every_change_of_an_update(updating: Any) -> None:
+def changes_without_space(scene: Any) -> Iterator[int]:
+    """Sync with the disk full at each change in turn, from the same start; after each that fails, which change it was."""
     failed = 0
     for at in range(1, 1000):
-        restore(updating)
-        status = in_child(updating, no_space, at, TAKE_SPACE)
+        restore(scene)
+        status = in_child(scene, no_space, at, TAKE_SPACE)
         assert os.WIFEXITED(status)
         if os.WEXITSTATUS(status) == 0:
             if at > failed + 5:
-                break
+                return
             continue  # a folder that is there already may be "made" on a full disk
         assert os.WEXITSTATUS(status) == 1, f"change {at}: only StorageError may come out"
+        failed = at
+        yield at
+
+
+def test_disk_full_at_every_change_of_an_update(updating: Any) -> None:
+    failed = 0
+    for at in changes_without_space(updating):
         failed = at
         assert contents(updating) in [(1, "one"), (2, "two")]
         updating.sync()
@@ -364,15 +372,7 @@ def test_killed_at_every_change_while_the_build_before_comes_back(returning: Any
 
 def test_disk_full_at_every_change_while_the_build_before_comes_back(returning: Any) -> None:
     failed = 0
-    for at in range(1, 1000):
-        restore(returning)
-        status = in_child(returning, no_space, at, TAKE_SPACE)
-        assert os.WIFEXITED(status)
-        if os.WEXITSTATUS(status) == 0:
-            if at > failed + 5:
-                break
-            continue
-        assert os.WEXITSTATUS(status) == 1, f"change {at}: only StorageError may come out"
+    for at in changes_without_space(returning):
         failed = at
         outcome(returning)
         returning.sync()
@@ -403,15 +403,7 @@ def test_killed_at_every_other_change_while_only_a_pack_changes(revising: Any) -
 
 def test_disk_full_at_every_change_while_only_a_pack_changes(revising: Any) -> None:
     failed = 0
-    for at in range(1, 1000):
-        restore(revising)
-        status = in_child(revising, no_space, at, TAKE_SPACE)
-        assert os.WIFEXITED(status)
-        if os.WEXITSTATUS(status) == 0:
-            if at > failed + 5:
-                break
-            continue
-        assert os.WEXITSTATUS(status) == 1, f"change {at}: only StorageError may come out"
+    for at in changes_without_space(revising):
         failed = at
         assert pack_contents(revising) in [(2, "first"), (3, "second")]
         revising.sync()
