@@ -137,7 +137,9 @@ def try_out(
             by = checks.trust.authors(workflow, act)
             verify_attested(path.read_bytes(), by, act, name=entry.name, digest=entry.bundle)
     trial = None
-    if entry.pack is not None and pack is not None:
+    if entry.pack is not None:
+        if pack is None:
+            raise IntegrityError(f"{entry.pack.name}: is to serve, and nothing of it was fetched; sync again")
         place = verified(root / entry.pack_folder, pack, blobs, allowed, entry.pack.name)
         said = parse(PackConfig, (place / PACK_FILE).read_bytes(), where=f"{entry.pack.name}/{PACK_FILE}")
         check_pack_config(said, entry.pack, config, retriever=entry.bundle, site_class=record.site_class)
