@@ -20,7 +20,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -200,7 +200,8 @@ class Store:
         except (IntegrityError, FileNotFoundError) as exc:
             damaged = self.root / ".damaged" / f"{name}-{key}-{time.time_ns()}"
             damaged.parent.mkdir(exist_ok=True)
-            os.replace(folder, damaged)
+            with suppress(FileNotFoundError):  # another process was first
+                os.replace(folder, damaged)
             log.warning("store entry %s/%s is damaged (%s): set aside as %s, made anew", name, key[:12], exc, damaged)
             return None
         return _entry(folder, record, reused=True)

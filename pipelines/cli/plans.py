@@ -12,8 +12,9 @@ from pipelines.steps.choice import candidates_of
 MODELS = ("corpus", "baselines", "adapter", "merged_model", "chosen_model", "onnx_model")
 TUNING = ("adapter", "merged_model")
 """Left out where the tuned model is no candidate."""
-BUILDS = ("quantized_model", "bundle", "accuracy_report", "latency_report")
+BUILDS = ("quantized_model", "bundle", "accuracy_report")
 PACKS = ("knowledge_pack",)
+TIMES = ("latency_report",)
 EMULATED = ("emulated_accuracy_report",)
 PAGES = ("build_report",)
 """Made when all builds are measured: each page shows its build among the others."""
@@ -27,6 +28,8 @@ class Run:
     workflow: str | None = None
     profile: str | None = None
     channel: str | None = None
+    beside: bool = False
+    """Whether other runs may go on beside it: nothing in it measures time."""
 
     @property
     def title(self) -> str:
@@ -34,10 +37,9 @@ class Run:
         parts = [part for part in (self.workflow, self.profile, self.channel) if part]
         return f"{', '.join(self.assets)} [{' x '.join(parts)}]" if parts else ", ".join(self.assets)
 
-    @property
-    def makes_model(self) -> bool:
-        """Whether it makes a workflow's model, which no other such run depends on; all else is measured, alone."""
-        return set(self.assets) <= set(MODELS)
+    def follows(self, earlier: Run) -> bool:
+        """Whether it needs what an earlier run of a plan makes: a build its workflow's model, a pack its build."""
+        return self.workflow == earlier.workflow and earlier.profile in (None, self.profile)
 
 
 def plan(
@@ -66,17 +68,31 @@ def plan(
     if not builds:
         raise UsageError("nothing to build: no chosen workflow is built for a chosen profile; see `lading check`")
     chosen = sorted({workflow for workflow, _ in builds})
-    library = project.retrievers
+    # A search that has a choice times what it chooses from.
+    known = [(workflow, profile) for workflow, profile in builds if len(project.profile(profile).recipes) == 1]
+    searched = [one for one in builds if one not in known]
     runs = [Run(("erp_tables",))] if project.sources else []
     runs += [Run(("sop_documents",))] if project.libraries else []
-    runs += [Run(_models(project, workflow), workflow=workflow) for workflow in chosen]
-    runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in builds]
-    runs += [Run(PACKS, workflow=workflow, profile=profile) for workflow, profile in builds if workflow in library]
+    runs += [Run(_models(project, workflow), workflow=workflow, beside=True) for workflow in chosen]
+    runs += [Run(BUILDS, workflow=workflow, profile=profile, beside=True) for workflow, profile in known]
+    runs += _packs(project, known)
+    runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in searched]
+    runs += _packs(project, searched)
+    runs += [Run(TIMES, workflow=workflow, profile=profile) for workflow, profile in builds]
     if emulate:
         missing = not_emulated(project, [profile for _, profile in builds])
         runs += [Run(EMULATED, workflow=name, profile=profile) for name, profile in builds if profile not in missing]
     runs += [Run(PAGES, workflow=workflow, profile=profile) for workflow, profile in builds]
     return [*runs, Run(("fleet_manifest",), channel="candidates")]
+
+
+def _packs(project: Project, builds: Sequence[tuple[str, str]]) -> list[Run]:
+    """The runs that make the knowledge packs of builds, where they are retrievers."""
+    return [
+        Run(PACKS, workflow=workflow, profile=profile, beside=True)
+        for workflow, profile in builds
+        if workflow in project.retrievers
+    ]
 
 
 def _models(project: Project, workflow: str) -> tuple[str, ...]:

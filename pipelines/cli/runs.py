@@ -30,7 +30,7 @@ ENTRIES_TAG = "lading/entries"
 
 
 def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], None]) -> None:
-    """Materialize run after run, models side by side, but for those that succeeded before on the same store entries.
+    """Materialize run after run, or side by side, but for those that succeeded before on the same store entries.
 
     Args:
         project: the project; the caller holds its lock.
@@ -50,7 +50,7 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
     with instance(project) as live:
         job = build_defs(project).resolve_implicit_global_asset_job_def()
         for group in _groups(runs):
-            left = [run for run in group if not _stands(project, live, run)]
+            left = _left(group, lambda run: _stands(project, live, run))
             if len(left) > 1:
                 side_by_side(project, left, begun)
                 continue
@@ -60,9 +60,18 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
 
 
 def _groups(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs in their order; neighbours that make models are a group."""
-    kinds = itertools.groupby(enumerate(runs), lambda one: -1 if one[1].makes_model else one[0])
+    """Runs in their order; neighbours that may go on beside each other are a group."""
+    kinds = itertools.groupby(enumerate(runs), lambda one: -1 if one[1].beside else one[0])
     return [[run for _, run in group] for _, group in kinds]
+
+
+def _left(group: Sequence[Run], stands: Callable[[Run], bool]) -> list[Run]:
+    """What is to be done of a group: what does not stand, and what follows that."""
+    left: list[Run] = []
+    for run in group:
+        if any(run.follows(other) for other in left) or not stands(run):
+            left.append(run)
+    return left
 
 
 def _stands(project: Project, live: dg.DagsterInstance, run: Run) -> bool:

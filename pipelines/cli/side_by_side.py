@@ -1,6 +1,7 @@
-"""Runs that do not depend on each other, each in a process of its own, as many at a time as there are cores.
+"""Runs beside each other, each in a process and as soon as those that it follows are done: one for every core.
 
-Two trainings on half of the cores each take less time than one after the other on all of them.
+Two trainings on half of the cores each take less time than one after the other on all of them, and what works on one
+core for a while, as most steps do, leaves the others to the next run.
 `python -m pipelines.cli.side_by_side` is such a process: it takes runs as lines of JSON (`pipelines.workers`).
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from fleet_manifests import LadingError, RefusedError, Wire, dump, errors, parse
@@ -41,46 +43,49 @@ class Answer(Wire):
 def side_by_side(
     project: Project, runs: Sequence[Run], begun: Callable[[Run], None], command: Sequence[str] = COMMAND
 ) -> None:
-    """Do runs in any order. After one was refused none begins; those that had begun are ended first.
+    """Do runs, each when those before it that it follows are done. After one was refused none begins.
 
     Args:
         project: the project; the caller holds its lock.
-        runs: what to do.
+        runs: what to do; those that wait for nothing begin in this order.
         begun: called before each, from several threads.
         command: what starts a process.
 
     Raises:
-        LadingError: what an asset refused, or that a process died.
+        LadingError: what an asset refused, or that a process died; those that had begun were ended first.
     """
     cores = usable_cores()
     jobs = min(len(runs), cores)
-    threads = {"OMP_NUM_THREADS": str(cores // jobs)}
-    waiting = deque(runs)
+    workers = [Worker(command, environment={"OMP_NUM_THREADS": str(cores // jobs)}) for _ in range(jobs)]
 
-    def work() -> None:
-        worker = Worker(command, environment=threads)
+    def work(run: Run) -> None:
+        worker = workers.pop()  # there are as many as threads; the last that came back has all its libraries loaded
         try:
-            while (one := _next(waiting)) is not None:
-                begun(one)
-                _ask(worker, project, one)
-        except BaseException:
-            waiting.clear()
-            raise
+            begun(run)
+            _ask(worker, project, run)
         finally:
-            worker.end()
+            workers.append(worker)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        ended = [pool.submit(work) for _ in range(jobs)]
-    for one in ended:
-        one.result()
-
-
-def _next(waiting: deque[Run]) -> Run | None:
-    """Take the next run; another thread may have taken the last one since this one looked."""
+    order = TopologicalSorter(
+        {run: [other for other in runs[:place] if run.follows(other)] for place, run in enumerate(runs)}
+    )
+    order.prepare()
+    ready: deque[Run] = deque()
+    at_work: dict[Future[None], Run] = {}
+    pool = ThreadPoolExecutor(jobs)
     try:
-        return waiting.popleft()
-    except IndexError:
-        return None
+        while order.is_active():
+            ready += order.get_ready()
+            while ready and len(at_work) < jobs:
+                run = ready.popleft()
+                at_work[pool.submit(work, run)] = run
+            for ended in wait(at_work, return_when=FIRST_COMPLETED).done:
+                ended.result()
+                order.done(at_work.pop(ended))
+    finally:
+        pool.shutdown()
+        for worker in workers:
+            worker.end()
 
 
 def _ask(worker: Worker, project: Project, run: Run) -> None:

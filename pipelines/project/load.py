@@ -72,9 +72,14 @@ class Project:
         return self.root / "receipts"
 
     @property
+    def mlflow(self) -> Path:
+        """The database of MLflow."""
+        return self.state / "mlflow.db"
+
+    @property
     def tracking_uri(self) -> str:
-        """The MLflow store."""
-        return f"sqlite:///{self.state / 'mlflow.db'}"
+        """How MLflow names it."""
+        return f"sqlite:///{self.mlflow}"
 
     @cached_property
     def store(self) -> Store:

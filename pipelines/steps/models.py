@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.project.load import Project
+from pipelines.steps.tracked import tracker
 from pipelines.store import Entry, Step
 from training.arguments import Arguments, RetrieveArguments, TuneArguments
 from training.bases import ResolvedBase, resolve
@@ -19,7 +20,6 @@ Progress = Callable[[float, str], None]
 
 TRAINING_LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "tokenizers")
 RANKING_LIBRARIES = ("bm25s", "ir-measures", "pystemmer")
-TRACKED = "mlflow.db"
 
 
 def base_of(project: Project, workflow: str) -> ResolvedBase:
@@ -111,14 +111,10 @@ def _libraries(arguments: Arguments) -> tuple[str, ...]:
 
 def _track(project: Project, workflow: str, entry: Entry, inputs: dict[str, str]) -> None:
     """Log the tuning and register the adapter in MLflow, once."""
-    if entry.reused and (project.state / TRACKED).is_file():
+    if entry.reused and project.mlflow.is_file():
         return
-    from filelock import FileLock
-
-    from training.tracking import Tracker
-
-    with FileLock(project.state / f"{TRACKED}.lock"):  # models are made side by side
-        _register(Tracker(project.tracking_uri, project.state / "mlartifacts"), workflow, entry, inputs)
+    with tracker(project) as mlflow:
+        _register(mlflow, workflow, entry, inputs)
 
 
 def _register(tracker: Tracker, workflow: str, entry: Entry, inputs: dict[str, str]) -> None:

@@ -25,8 +25,8 @@ OF_BUILD: MappingProxyType[str, Callable[[Project, str, str], object]] = Mapping
         "quantized_model": builds.quantized_model,
         "bundle": builds.bundle,
         "accuracy_report": evidence.accuracy_report,
-        "latency_report": evidence.latency_report,
         "knowledge_pack": knowledge.knowledge_packs,
+        "latency_report": evidence.latency_report,
         "emulated_accuracy_report": emulation.emulated_accuracy_report,
         "build_report": reports.build_report,
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.project.load import Project
+from pipelines.steps.tracked import tracker
 from pipelines.store import Entry
 
 FIGURES = ("size", "least", "rows", "latency_ratio", "memory_mb")
@@ -16,20 +17,19 @@ def track(project: Project, workflow: str, profile: str, entry: Entry) -> None:
     """Log a search, when it was made."""
     if entry.reused:
         return
-    from training.tracking import Tracker
-
     trials = json.loads((entry.path / "search.json").read_text())
     metrics: dict[str, float] = {}
     for trial in trials:
         known = {**trial["metrics"], **{name: trial[name] for name in FIGURES if trial[name] is not None}}
         metrics |= {f"{trial['recipe']}/{name}": float(value) for name, value in known.items()}
-    Tracker(project.tracking_uri, project.state / "mlartifacts").log_run(
-        workflow,
-        params={"profile": profile, **{f"recipe/{trial['recipe']}": trial["outcome"] for trial in trials}},
-        metrics=metrics,
-        tags={"step": "quantized_model", "quantized_model": entry.digest},
-        artifacts=[entry.path / "search.json"],
-    )
+    with tracker(project) as mlflow:
+        mlflow.log_run(
+            workflow,
+            params={"profile": profile, **{f"recipe/{trial['recipe']}": trial["outcome"] for trial in trials}},
+            metrics=metrics,
+            tags={"step": "quantized_model", "quantized_model": entry.digest},
+            artifacts=[entry.path / "search.json"],
+        )
 
 
 def told(trial: Mapping[str, Any]) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fleet_manifests import FleetManifest
 from fleet_manifests.bundle import bundle_name
 from pipelines.project.load import Project
+from pipelines.steps.tracked import tracker
 
 CANDIDATE, CHAMPION, REVOKED = "candidate", "champion", "lading.revoked"
 """Two aliases: what is on offer, and what `stable` has, else `canary`. A tag: why a bundle was revoked."""
@@ -36,15 +37,14 @@ def show_in_mlflow(project: Project) -> dict[str, View]:
         StorageError: MLflow's store cannot be written.
     """
     from pipelines.steps.release import release_of
-    from training.tracking import Tracker
 
     release = release_of(project)
     history = {name: release.desk.earlier(name) for name in ("candidates", "canary", "stable")}
     found = views(history, release.interventions.orders().stops)
     if found:
-        tracker = Tracker(project.tracking_uri, project.state / "mlartifacts")
-        for model, view in found.items():
-            tracker.show(model, view.versions, view.aliases)
+        with tracker(project) as mlflow:
+            for model, view in found.items():
+                mlflow.show(model, view.versions, view.aliases)
     return found
 
 

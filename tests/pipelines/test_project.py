@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fleet_manifests import ConfigError, UsageError
-from pipelines.cli.plans import BUILDS, MODELS, PAGES, Run, plan
+from pipelines.cli.plans import BUILDS, MODELS, PAGES, TIMES, Run, plan
 from pipelines.cli.runs import locked
 from pipelines.project.load import find_project, load_project
 
@@ -113,16 +113,24 @@ def test_plan_shares_models_between_profiles(project_folder: Write) -> None:
     project = load_project(root)
     assert plan(project) == [
         Run(("erp_tables",)),
-        Run(MODELS, workflow="triage"),
-        Run(BUILDS, workflow="triage", profile="edge"),
-        Run(BUILDS, workflow="triage", profile="second"),
+        Run(MODELS, workflow="triage", beside=True),
+        Run(BUILDS, workflow="triage", profile="edge", beside=True),
+        Run(BUILDS, workflow="triage", profile="second", beside=True),
+        Run(TIMES, workflow="triage", profile="edge"),
+        Run(TIMES, workflow="triage", profile="second"),
         Run(PAGES, workflow="triage", profile="edge"),
         Run(PAGES, workflow="triage", profile="second"),
         Run(("fleet_manifest",), channel="candidates"),
     ]
-    assert Run(BUILDS, workflow="triage", profile="edge") not in plan(project, profiles=["second"])
+    assert not [run for run in plan(project, profiles=["second"]) if run.profile == "edge"]
     with pytest.raises(UsageError, match="did you mean second"):
         plan(project, profiles=["secnd"])
+
+
+def test_what_measures_time_is_done_alone(project_folder: Write) -> None:
+    root = project_folder(profiles__edge_yaml=("recipes: [int8-reduced-range]", "recipes: [int8-reduced-range, fp32]"))
+    alone = [run.assets for run in plan(load_project(root)) if not run.beside]
+    assert alone == [("erp_tables",), BUILDS, TIMES, PAGES, ("fleet_manifest",)]
 
 
 def test_profile_that_a_workflow_does_not_want(project_folder: Write) -> None:

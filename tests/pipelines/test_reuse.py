@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.cli.plans import BUILDS, EMULATED, MODELS, PACKS, PAGES
+from pipelines.cli.plans import BUILDS, EMULATED, MODELS, PACKS, PAGES, TIMES
 from pipelines.steps.reuse import OF_BUILD, OF_WORKFLOW
 
 pytestmark = pytest.mark.unit
@@ -12,4 +12,4 @@ pytestmark = pytest.mark.unit
 
 def test_every_asset_of_a_partition_has_its_step() -> None:
     assert tuple(OF_WORKFLOW) == MODELS
-    assert tuple(OF_BUILD) == (*BUILDS, *PACKS, *EMULATED, *PAGES)
+    assert tuple(OF_BUILD) == (*BUILDS, *PACKS, *TIMES, *EMULATED, *PAGES)

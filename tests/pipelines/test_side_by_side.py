@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -11,15 +12,15 @@ import pytest
 
 from fleet_manifests import DataError, RefusedError, dump, parse
 from pipelines.cli import side_by_side as module
-from pipelines.cli.plans import MODELS, PAGES, Run
-from pipelines.cli.runs import _groups
+from pipelines.cli.plans import BUILDS, MODELS, PACKS, PAGES, Run
+from pipelines.cli.runs import _groups, _left
 from pipelines.cli.side_by_side import Answer, Job, side_by_side
 from pipelines.project.load import Project, load_project
 from pipelines.steps.receipts import KnownError
 
 pytestmark = pytest.mark.unit
 STUB = dedent("""
-    import os, pathlib, signal
+    import os, pathlib, signal, time
     from fleet_manifests import dump, parse
     from pipelines.cli.side_by_side import Answer, Job
     from pipelines.workers import serve
@@ -31,6 +32,8 @@ STUB = dedent("""
             os.kill(os.getpid(), signal.SIGKILL)
         if name == "refused":
             return dump(Answer(kind="DataError", error="rows.csv: label: expected one, found none"))
+        if name == "slow" and job.run.profile is None:
+            time.sleep(1)
         said = f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}"
         (pathlib.Path(job.project) / name).write_text(said)
         return dump(Answer())
@@ -46,7 +49,7 @@ def project(project_folder: Callable[..., Path]) -> Project:
 
 
 def run(name: str) -> Run:
-    return Run(MODELS, workflow=name)
+    return Run(MODELS, workflow=name, beside=True)
 
 
 @pytest.mark.parametrize(("cores", "processes", "threads"), [(1, 1, "1"), (2, 2, "1"), (8, 4, "2")])
@@ -89,7 +92,40 @@ def test_an_error_of_one_room_goes_by_the_public_class_that_it_is(
     assert answer == Answer(kind="RefusedError", error=f"{project.root}: seen before")
 
 
-def test_models_are_made_side_by_side_and_all_else_one_at_a_time() -> None:
-    tables, builds = Run(("erp_tables",)), [Run(PAGES, workflow=name, profile="edge") for name in "ab"]
-    models = [run("a"), Run(("corpus", "baselines"), workflow="b")]
-    assert _groups([tables, *models, *builds]) == [[tables], models, *([one] for one in builds)]
+def test_a_run_waits_for_those_that_it_follows(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: 2)
+    models = [run("slow"), run("a")]
+    builds = [replace(one, assets=BUILDS, profile="edge") for one in models]
+    packs = [replace(one, assets=PACKS, profile="edge") for one in models]
+    begun: list[Run] = []
+    side_by_side(project, [*models, *builds, *packs], begun.append, COMMAND)
+    assert set(begun[:2]) == set(models)
+    assert begun[2:4] == [builds[1], packs[1]], "what follows one model does not wait for the other"
+    assert begun[4:] == [builds[0], packs[0]]
+
+
+def test_what_follows_a_refused_run_never_begins(project: Project) -> None:
+    begun: list[Run] = []
+    runs = [run("refused"), replace(run("refused"), assets=BUILDS, profile="edge")]
+    with pytest.raises(DataError):
+        side_by_side(project, runs, begun.append, COMMAND)
+    assert begun == runs[:1]
+
+
+def test_neighbours_that_may_go_on_beside_each_other_are_a_group() -> None:
+    tables, pages = Run(("erp_tables",)), [Run(PAGES, workflow=name, profile="edge") for name in "ab"]
+    models = [run("a"), Run(("corpus", "baselines"), workflow="b", beside=True)]
+    assert _groups([tables, *models, *pages]) == [[tables], models, *([one] for one in pages)]
+
+
+def test_what_follows_something_that_is_made_anew_is_done_again() -> None:
+    models = [run("a"), run("b")]
+    builds = [replace(one, assets=BUILDS, profile="edge") for one in models]
+    asked: list[Run] = []
+
+    def stands(one: Run) -> bool:
+        asked.append(one)
+        return one != models[0]
+
+    assert _left([*models, *builds], stands) == [models[0], builds[0]]
+    assert asked == [*models, builds[1]], "what a build stands on is not known while its model is to be made"
