@@ -7,16 +7,21 @@ started again for the next job after a death.
 from __future__ import annotations
 
 import os
+import queue
 import resource
 import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pipelines
+
+Ask = Callable[[bytes, float], bytes]
+"""Has a job done in so many seconds at most, and gives the answer; raises what `Worker.ask` does."""
 
 
 class EndedError(Exception):
@@ -91,19 +96,41 @@ class Worker:
         return self._process
 
 
-def serve(answer: Callable[[bytes], bytes], memory: int | None = None) -> None:
-    """What a worker does: answer jobs until its input ends. What libraries print goes to standard error.
+@contextmanager
+def pool(
+    count: int, command: Sequence[str], *, environment: Mapping[str, str] | None = None, quiet: bool = False
+) -> Iterator[Ask]:
+    """Workers of one kind, which end with the block: gives what has a free one do a job."""
+    workers = [Worker(command, environment=environment, quiet=quiet) for _ in range(count)]
+    idle: queue.LifoQueue[Worker] = queue.LifoQueue()  # the last that came back has its libraries loaded
+    for worker in workers:
+        idle.put(worker)
 
-    Args:
-        answer: does a job.
-        memory: bytes of data that the process may hold; None: any.
-    """
+    def ask(job: bytes, seconds: float) -> bytes:
+        worker = idle.get()
+        try:
+            return worker.ask(job, seconds)
+        finally:
+            idle.put(worker)
+
+    try:
+        yield ask
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def hold(memory: int) -> None:
+    """Let this process hold at most so many bytes of data, where nothing else holds it to less."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def serve(answer: Callable[[bytes], bytes]) -> None:
+    """What a worker does: answer jobs until its input ends. What libraries print goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    if memory is not None:
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     for line in sys.stdin.buffer:
         answers.write(answer(line) + b"\n")
         answers.flush()

@@ -28,7 +28,7 @@ class Run:
     workflow: str | None = None
     profile: str | None = None
     channel: str | None = None
-    beside: bool = False
+    parallel: bool = False
     """Whether other runs may go on beside it: nothing in it measures time."""
 
     @property
@@ -73,8 +73,8 @@ def plan(
     searched = [one for one in builds if one not in known]
     runs = [Run(("erp_tables",))] if project.sources else []
     runs += [Run(("sop_documents",))] if project.libraries else []
-    runs += [Run(_models(project, workflow), workflow=workflow, beside=True) for workflow in chosen]
-    runs += [Run(BUILDS, workflow=workflow, profile=profile, beside=True) for workflow, profile in known]
+    runs += [Run(_models(project, workflow), workflow=workflow, parallel=True) for workflow in chosen]
+    runs += [Run(BUILDS, workflow=workflow, profile=profile, parallel=True) for workflow, profile in known]
     runs += _packs(project, known)
     runs += [Run(BUILDS, workflow=workflow, profile=profile) for workflow, profile in searched]
     runs += _packs(project, searched)
@@ -89,7 +89,7 @@ def plan(
 def _packs(project: Project, builds: Sequence[tuple[str, str]]) -> list[Run]:
     """The runs that make the knowledge packs of builds, where they are retrievers."""
     return [
-        Run(PACKS, workflow=workflow, profile=profile, beside=True)
+        Run(PACKS, workflow=workflow, profile=profile, parallel=True)
         for workflow, profile in builds
         if workflow in project.retrievers
     ]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from fleet_manifests import LadingError, StorageError
+from pipelines.cli.parallel import parallel
 from pipelines.cli.plans import Run
-from pipelines.cli.side_by_side import side_by_side
 from pipelines.project.load import Project
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
         for group in _groups(runs):
             left = _left(group, lambda run: _stands(project, live, run))
             if len(left) > 1:
-                side_by_side(project, left, begun)
+                parallel(project, left, begun)
                 continue
             for run in left:
                 begun(run)
@@ -61,7 +61,7 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
 
 def _groups(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs in their order; neighbours that may go on beside each other are a group."""
-    kinds = itertools.groupby(enumerate(runs), lambda one: -1 if one[1].beside else one[0])
+    kinds = itertools.groupby(enumerate(runs), lambda one: -1 if one[1].parallel else one[0])
     return [[run for _, run in group] for _, group in kinds]
 
 

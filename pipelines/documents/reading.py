@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import queue
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache as once
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from fleet_manifests import StorageError, digest_of, dump
 from pipelines.documents.readers import LIBRARIES
 from pipelines.documents.worker import Job, Reading
 from pipelines.store import source_digest
-from pipelines.workers import EndedError, Worker
+from pipelines.workers import Ask, EndedError, pool
 
 WORKER = (sys.executable, "-m", "pipelines.documents.worker")
 SECONDS = 120.0
@@ -47,41 +46,20 @@ def read_all(
     """
     found = {job.digest + job.kind: reading for job in jobs if cache and (reading := _recall(cache, job))}
     missing = list({job.digest + job.kind: job for job in jobs if job.digest + job.kind not in found}.values())
-    with _processes(min(workers, len(missing)), command) as idle:
-
-        def read(job: Job) -> Reading:
-            worker = idle.get()
-            try:
-                return _read(worker, job, seconds)
-            finally:
-                idle.put(worker)
-
-        with ThreadPoolExecutor(max(1, min(workers, len(missing)))) as threads:
-            for job, reading in zip(missing, threads.map(read, missing), strict=True):
-                found[job.digest + job.kind] = reading
-                if cache and reading.lasting:
-                    _remember(cache, job, reading)
+    count = min(workers, len(missing))
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    with pool(count, command, environment=one_thread, quiet=True) as ask, ThreadPoolExecutor(max(1, count)) as threads:
+        for job, reading in zip(missing, threads.map(lambda job: _read(ask, job, seconds), missing), strict=True):
+            found[job.digest + job.kind] = reading
+            if cache and reading.lasting:
+                _remember(cache, job, reading)
     return [found[job.digest + job.kind] for job in jobs]
 
 
-@contextmanager
-def _processes(count: int, command: Sequence[str]) -> Iterator[queue.SimpleQueue[Worker]]:
-    """Workers that are free; all end with the block."""
-    everyone = [Worker(command, environment={"OMP_NUM_THREADS": "1"}, quiet=True) for _ in range(count)]
-    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    for worker in everyone:
-        idle.put(worker)
-    try:
-        yield idle
-    finally:
-        for worker in everyone:
-            worker.end()
-
-
-def _read(worker: Worker, job: Job, seconds: float) -> Reading:
+def _read(ask: Ask, job: Job, seconds: float) -> Reading:
     """Have a file read; a worker that dies or takes too long costs this file only."""
     try:
-        return Reading.model_validate_json(worker.ask(dump(job), seconds))
+        return Reading.model_validate_json(ask(dump(job), seconds))
     except TimeoutError:
         said = f"its reader took longer than {seconds:g} s; divide it, or export it again"
     except EndedError as exc:

@@ -13,7 +13,7 @@ from pathlib import Path
 from fleet_manifests import DataError, Wire, digest_of
 from pipelines.documents.blocks import Document
 from pipelines.documents.readers import read
-from pipelines.workers import serve
+from pipelines.workers import hold, serve
 
 MEMORY = 3 * 1024**3
 """Bytes of data that the process may hold."""
@@ -62,7 +62,8 @@ def main() -> None:
     """Answer jobs until the input ends."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    serve(lambda line: read_job(Job.model_validate_json(line)).model_dump_json().encode(), MEMORY)
+    hold(MEMORY)
+    serve(lambda line: read_job(Job.model_validate_json(line)).model_dump_json().encode())
 
 
 if __name__ == "__main__":

@@ -71,16 +71,16 @@ def quantized_model(project: Project, workflow: str, profile_name: str) -> Entry
 
     def work(out: Path) -> None:
         family = family_of(project, workflow)
-        with Trials(project, workflow, profile, inputs) as tried:
-            found = search(
-                recipes,
-                tried.build,
-                tried.evaluate,
-                tried.time,
-                objective=profile.objective,
-                size_limit=round(profile.size_budget_mb * 1e6),
-                memory_limit=profile.memory_mb,
-            )
+        tried = Trials(project, workflow, profile, inputs)
+        found = search(
+            recipes,
+            tried.build,
+            tried.evaluate,
+            tried.time,
+            objective=profile.objective,
+            size_limit=round(profile.size_budget_mb * 1e6),
+            memory_limit=profile.memory_mb,
+        )
         name = found.require().recipe
         assert found.folder is not None
         evaluation = tried.evaluations[name].path

@@ -1,15 +1,13 @@
 """The process that builds and judges the recipes of a search: what a runtime does to it, it does to one recipe.
 
 It takes jobs as lines of JSON and answers each with a line of JSON (`pipelines.workers`). What it makes lies in the
-folder that the job names; what cannot be made is a file there that says why. Run it as
-`python -m pipelines.steps.trial_worker MEGABYTES`.
+folder that the job names; what cannot be made is a file there that says why.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
 import traceback
 import warnings
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from fleet_manifests import BundleConfig, Digest, Name, StorageError, UsageError
 from fleet_manifests.memory import lent
 from pipelines.project.load import Project, load_project
 from pipelines.steps.judges import Judge, judge_of
-from pipelines.workers import serve
+from pipelines.workers import hold, serve
 
 FAILED = "failed.txt"
 """Why a recipe cannot be built or run; alone in its folder."""
@@ -51,6 +49,8 @@ class Job(Wire):
     """How the engine runs the build, of `evaluate`."""
     out: str
     """An empty folder."""
+    memory_mb: int
+    """Data that the process may hold."""
 
 
 class Answer(Wire):
@@ -76,6 +76,7 @@ def meant(project: Project, workflow: str) -> str:
 def do_job(job: Job) -> Answer:
     """Do a job, or write down why it cannot be done; a death of this process can only be the recipe's."""
     work: Callable[[Job], object] = {"prepare": _prepare, "build": _build, "evaluate": _evaluate}[job.action]
+    hold(job.memory_mb * 2**20)
     try:
         with lent():
             _or_why_not(Path(job.out), lambda: work(job))
@@ -102,7 +103,8 @@ def _build(job: Job) -> None:
     from quantize.recipes import recipe_of
 
     recipe = recipe_of(job.recipe)
-    samples = _samples(job.model, _max_tokens(job), *_judge_of(job)) if recipe.needs_texts else ()
+    tokens = _project_of(job).workflow(job.workflow).training.max_tokens
+    samples = _samples(job.model, tokens, *_judge_of(job)) if recipe.needs_texts else ()
     prepared = Path(job.folder) if job.folder else None
     apply(recipe, Path(job.model), Path(job.out), samples, prepared=prepared)
 
@@ -121,7 +123,7 @@ def _evaluate(job: Job) -> None:
         one.compare,
         margin=one.margin,
         confidence=one.confidence,
-        seed=_project(job.project).settings.seed,
+        seed=_project_of(job).settings.seed,
     )
     gate, whole = found.gate, found.rows == len(one.texts)
     if gate.verdict is not Verdict.FAIL:
@@ -139,26 +141,33 @@ def _evaluate(job: Job) -> None:
         one.save(Path(job.out))
 
 
-def _judge_of(job: Job) -> tuple[str, str, str, str]:
-    """What a judge is made of.
+def _project_of(job: Job) -> Project:
+    """The project.
 
     Raises:
-        UsageError: the files of the project are not those that were meant.
+        UsageError: its files are not those that were meant.
     """
-    project = _project(job.project)
+    project = _project(job.project, job.meant)
     if meant(project, job.workflow) != job.meant:
         raise UsageError(f"{project.root}: its files were changed during the search; build again")
-    return job.project, job.workflow, job.corpus, job.unquantized
+    return project
+
+
+def _judge_of(job: Job) -> tuple[str, str, str, str, str]:
+    """What a judge is made of."""
+    _project_of(job)
+    return job.project, job.meant, job.workflow, job.corpus, job.unquantized
 
 
 @lru_cache(maxsize=1)
-def _project(folder: str) -> Project:
+def _project(folder: str, meant: str) -> Project:
+    """The project as it was when it was first meant so."""
     return load_project(Path(folder))
 
 
 @lru_cache(maxsize=1)
-def _judge(project: str, workflow: str, corpus: str, unquantized: str) -> Judge:
-    return judge_of(_project(project), workflow, Path(corpus), Path(unquantized))
+def _judge(project: str, meant: str, workflow: str, corpus: str, unquantized: str) -> Judge:
+    return judge_of(_project(project, meant), workflow, Path(corpus), Path(unquantized))
 
 
 @lru_cache(maxsize=1)
@@ -167,10 +176,6 @@ def _samples(model: str, max_tokens: int, *judge: str) -> list[list[int]]:
     from quantize.folder import TOKENIZER, tokenize
 
     return tokenize(Path(model) / TOKENIZER, _judge(*judge).training_texts(), max_tokens)
-
-
-def _max_tokens(job: Job) -> int:
-    return _project(job.project).workflow(job.workflow).training.max_tokens
 
 
 def _or_why_not(out: Path, work: Callable[[], object]) -> None:
@@ -182,15 +187,11 @@ def _or_why_not(out: Path, work: Callable[[], object]) -> None:
         (out / FAILED).write_text(str(exc))
 
 
-def _line(raw: bytes) -> bytes:
-    return dump(do_job(parse(Job, raw, where="job")))
-
-
 def main() -> None:
     """Answer jobs until the input ends."""
     logging.getLogger().setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    serve(_line, int(sys.argv[1]) * 2**20)
+    serve(lambda raw: dump(do_job(parse(Job, raw, where="job"))))
 
 
 if __name__ == "__main__":

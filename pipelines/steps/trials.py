@@ -16,8 +16,8 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from fleet_manifests import (
@@ -79,7 +79,7 @@ class Inputs:
 
 
 class Trials:
-    """The recipes of one workflow and profile, tried; as a block, at whose end its process ends."""
+    """The recipes of one workflow and profile, tried."""
 
     def __init__(
         self,
@@ -98,22 +98,16 @@ class Trials:
             workflow: of the model.
             profile: resolved.
             inputs: the entries that the trials rest on.
-            worker: starts the process that does the work, with the MB that it may hold as its last argument.
+            worker: starts the process that does the work.
             seconds: what a recipe may take to be built, and to be judged.
         """
         self._project, self._workflow, self._profile, self._inputs = project, workflow, profile, inputs
         self._seconds = seconds
         self._builds: dict[str, Entry] = {}
         self._memory_mb = BASE_MEMORY_MB + MODEL_MEMORY * _megabytes(inputs.model.path)
-        self._worker = Worker([*worker, str(self._memory_mb)])
+        self._worker = _process(tuple(worker))
         self.evaluations: dict[str, Entry] = {}
         """Those that were made, by recipe."""
-
-    def __enter__(self) -> Trials:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
-        self._worker.end()
 
     def config(self, recipe: str, folder: Path) -> BundleConfig:
         """How the engine runs a build."""
@@ -219,7 +213,7 @@ class Trials:
             action=action, recipe=recipe.name, project=str(self._project.root), workflow=self._workflow,
             meant=meant(self._project, self._workflow), model=str(inputs.model.path), corpus=str(inputs.corpus.path),
             unquantized=str(inputs.unquantized.path), folder=str(folder) if folder else None, config=config,
-            out=str(out),
+            out=str(out), memory_mb=self._memory_mb,
         )  # fmt: skip
         try:
             answer = parse(Answer, self._worker.ask(dump(job), self._seconds), where="answer of the trial process")
@@ -256,6 +250,12 @@ class Trials:
         corpus, theirs = self._inputs.corpus.path, self._inputs.unquantized.path
         texts = judge_of(self._project, self._workflow, corpus, theirs).texts
         return side_by_side(self._project, self._profile, builds, inputs, texts)
+
+
+@cache
+def _process(command: tuple[str, ...]) -> Worker:
+    """The process that tries recipes for this one. It ends with this one: its libraries take seconds to load."""
+    return Worker(command)
 
 
 def described(recipe: Recipe) -> dict[str, object]:

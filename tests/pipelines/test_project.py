@@ -113,9 +113,9 @@ def test_plan_shares_models_between_profiles(project_folder: Write) -> None:
     project = load_project(root)
     assert plan(project) == [
         Run(("erp_tables",)),
-        Run(MODELS, workflow="triage", beside=True),
-        Run(BUILDS, workflow="triage", profile="edge", beside=True),
-        Run(BUILDS, workflow="triage", profile="second", beside=True),
+        Run(MODELS, workflow="triage", parallel=True),
+        Run(BUILDS, workflow="triage", profile="edge", parallel=True),
+        Run(BUILDS, workflow="triage", profile="second", parallel=True),
         Run(TIMES, workflow="triage", profile="edge"),
         Run(TIMES, workflow="triage", profile="second"),
         Run(PAGES, workflow="triage", profile="edge"),
@@ -129,7 +129,7 @@ def test_plan_shares_models_between_profiles(project_folder: Write) -> None:
 
 def test_what_measures_time_is_done_alone(project_folder: Write) -> None:
     root = project_folder(profiles__edge_yaml=("recipes: [int8-reduced-range]", "recipes: [int8-reduced-range, fp32]"))
-    alone = [run.assets for run in plan(load_project(root)) if not run.beside]
+    alone = [run.assets for run in plan(load_project(root)) if not run.parallel]
     assert alone == [("erp_tables",), BUILDS, TIMES, PAGES, ("fleet_manifest",)]
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 
 import pytest
 
-from pipelines.workers import EndedError, Worker
+from pipelines.workers import EndedError, Worker, pool
 
 pytestmark = pytest.mark.unit
 STUB = dedent("""
     import os, signal, sys, time
-    from pipelines.workers import serve
+    from pipelines.workers import hold, serve
 
     def answer(line):
         job = line.decode().strip()
@@ -33,7 +35,8 @@ STUB = dedent("""
                 return b"too little memory"
         return f"{job} by {os.getpid()}".encode()
 
-    serve(answer, 2**29)
+    hold(2**29)
+    serve(answer)
 """)
 
 
@@ -82,3 +85,17 @@ def test_one_that_cannot_start_says_so() -> None:
     with pytest.raises(EndedError, match="ended with code 4"):
         worker.ask(b"a", 30)
     worker.end()
+
+
+def test_a_pool_has_as_many_jobs_done_at_a_time_as_it_has_workers() -> None:
+    with pool(2, (sys.executable, "-c", STUB), quiet=True) as ask, ThreadPoolExecutor(4) as threads:
+        said = [answer.decode().split(" by ") for answer in threads.map(lambda job: ask(job, 30), [b"a", b"b"] * 4)]
+        assert [job for job, _ in said] == ["a", "b"] * 4
+        assert len({process for _, process in said}) <= 2
+        with pytest.raises(EndedError, match="SIGSEGV"):
+            ask(b"segfault", 30)
+        assert ask(b"c", 30).startswith(b"c by "), "one that died is there again"
+        living = [int(answer.split()[-1]) for answer in threads.map(lambda job: ask(job, 30), [b"d"] * 4)]
+    for process in living:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)

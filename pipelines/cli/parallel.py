@@ -1,8 +1,8 @@
-"""Runs beside each other, each in a process and as soon as those that it follows are done: one for every core.
+"""Runs in parallel, each in a process and as soon as those that it follows are done: one for every core.
 
 Two trainings on half of the cores each take less time than one after the other on all of them, and what works on one
 core for a while, as most steps do, leaves the others to the next run.
-`python -m pipelines.cli.side_by_side` is such a process: it takes runs as lines of JSON (`pipelines.workers`).
+`python -m pipelines.cli.parallel` is such a process: it takes runs as lines of JSON (`pipelines.workers`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 from fleet_manifests import LadingError, RefusedError, Wire, dump, errors, parse
 from pipelines.cli.plans import Run
 from pipelines.project.load import Project, load_project
-from pipelines.workers import EndedError, Worker, serve
+from pipelines.workers import Ask, EndedError, pool, serve
 from training.compute import usable_cores
 
-COMMAND = (sys.executable, "-m", "pipelines.cli.side_by_side")
+COMMAND = (sys.executable, "-m", "pipelines.cli.parallel")
 LONGEST = 7 * 24 * 3600.0
 """Seconds for a run."""
 
@@ -40,7 +40,7 @@ class Answer(Wire):
     error: str = ""
 
 
-def side_by_side(
+def parallel(
     project: Project, runs: Sequence[Run], begun: Callable[[Run], None], command: Sequence[str] = COMMAND
 ) -> None:
     """Do runs, each when those before it that it follows are done. After one was refused none begins.
@@ -48,7 +48,7 @@ def side_by_side(
     Args:
         project: the project; the caller holds its lock.
         runs: what to do; those that wait for nothing begin in this order.
-        begun: called before each, from several threads.
+        begun: called before each.
         command: what starts a process.
 
     Raises:
@@ -56,41 +56,29 @@ def side_by_side(
     """
     cores = usable_cores()
     jobs = min(len(runs), cores)
-    workers = [Worker(command, environment={"OMP_NUM_THREADS": str(cores // jobs)}) for _ in range(jobs)]
-
-    def work(run: Run) -> None:
-        worker = workers.pop()  # there are as many as threads; the last that came back has all its libraries loaded
-        try:
-            begun(run)
-            _ask(worker, project, run)
-        finally:
-            workers.append(worker)
-
     order = TopologicalSorter(
         {run: [other for other in runs[:place] if run.follows(other)] for place, run in enumerate(runs)}
     )
     order.prepare()
     ready: deque[Run] = deque()
     at_work: dict[Future[None], Run] = {}
-    pool = ThreadPoolExecutor(jobs)
-    try:
+    threads = {"OMP_NUM_THREADS": str(cores // jobs)}
+    with pool(jobs, command, environment=threads) as ask, ThreadPoolExecutor(jobs) as executor:
         while order.is_active():
             ready += order.get_ready()
             while ready and len(at_work) < jobs:
                 run = ready.popleft()
-                at_work[pool.submit(work, run)] = run
+                begun(run)
+                at_work[executor.submit(_do, ask, project, run)] = run
             for ended in wait(at_work, return_when=FIRST_COMPLETED).done:
                 ended.result()
                 order.done(at_work.pop(ended))
-    finally:
-        pool.shutdown()
-        for worker in workers:
-            worker.end()
 
 
-def _ask(worker: Worker, project: Project, run: Run) -> None:
+def _do(ask: Ask, project: Project, run: Run) -> None:
+    """Have a process do a run."""
     try:
-        raw = worker.ask(dump(Job(project=str(project.root), run=run)), LONGEST)
+        raw = ask(dump(Job(project=str(project.root), run=run)), LONGEST)
     except EndedError as exc:
         raise RefusedError(
             f"{run.title}: its process {exc}; what it wrote is above. "
@@ -102,7 +90,7 @@ def _ask(worker: Worker, project: Project, run: Run) -> None:
         raise kind(answer.error)
 
 
-def _do(raw: bytes) -> bytes:
+def _answer(raw: bytes) -> bytes:
     """Do a run; what is no refusal ends this process."""
     from pipelines.cli.runs import execute
 
@@ -121,7 +109,7 @@ def main() -> None:
     from pipelines.cli.runs import quiet_libraries
 
     quiet_libraries()
-    serve(_do)
+    serve(_answer)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from textwrap import dedent
 import pytest
 
 from fleet_manifests import DataError, RefusedError, dump, parse
-from pipelines.cli import side_by_side as module
+from pipelines.cli import parallel as module
+from pipelines.cli.parallel import Answer, Job, parallel
 from pipelines.cli.plans import BUILDS, MODELS, PACKS, PAGES, Run
 from pipelines.cli.runs import _groups, _left
-from pipelines.cli.side_by_side import Answer, Job, side_by_side
 from pipelines.project.load import Project, load_project
 from pipelines.steps.receipts import KnownError
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 STUB = dedent("""
     import os, pathlib, signal, time
     from fleet_manifests import dump, parse
-    from pipelines.cli.side_by_side import Answer, Job
+    from pipelines.cli.parallel import Answer, Job
     from pipelines.workers import serve
 
     def answer(raw):
@@ -49,7 +49,7 @@ def project(project_folder: Callable[..., Path]) -> Project:
 
 
 def run(name: str) -> Run:
-    return Run(MODELS, workflow=name, beside=True)
+    return Run(MODELS, workflow=name, parallel=True)
 
 
 @pytest.mark.parametrize(("cores", "processes", "threads"), [(1, 1, "1"), (2, 2, "1"), (8, 4, "2")])
@@ -58,7 +58,7 @@ def test_each_has_its_share_of_the_cores(
 ) -> None:
     monkeypatch.setattr(module, "usable_cores", lambda: cores)
     runs, begun = [run(name) for name in "abcd"], []
-    side_by_side(project, runs, begun.append, COMMAND)
+    parallel(project, runs, begun.append, COMMAND)
     said = [(project.root / name).read_text().split() for name in "abcd"]
     assert sorted(begun, key=lambda one: str(one.workflow)) == runs
     assert {one for _, one in said} == {threads}
@@ -71,14 +71,14 @@ def test_what_is_refused_comes_back_as_it_was_and_nothing_more_begins(
     monkeypatch.setattr(module, "usable_cores", lambda: 1)
     begun: list[Run] = []
     with pytest.raises(DataError, match=r"rows\.csv: label: expected one, found none"):
-        side_by_side(project, [run("a"), run("refused"), run("b")], begun.append, COMMAND)
+        parallel(project, [run("a"), run("refused"), run("b")], begun.append, COMMAND)
     assert [one.workflow for one in begun] == ["a", "refused"]
     assert (project.root / "a").is_file()
 
 
 def test_a_process_that_dies_is_named_with_its_run(project: Project) -> None:
     with pytest.raises(RefusedError, match=r"\[killed\]: its process was ended by SIGKILL.*OMP_NUM_THREADS=1"):
-        side_by_side(project, [run("killed")], lambda one: None, COMMAND)
+        parallel(project, [run("killed")], lambda one: None, COMMAND)
 
 
 def test_an_error_of_one_room_goes_by_the_public_class_that_it_is(
@@ -88,7 +88,7 @@ def test_an_error_of_one_room_goes_by_the_public_class_that_it_is(
         raise KnownError(f"{folder}: seen before")
 
     monkeypatch.setattr(module, "load_project", refuse)
-    answer = parse(Answer, module._do(dump(Job(project=str(project.root), run=run("a")))), where="answer")
+    answer = parse(Answer, module._answer(dump(Job(project=str(project.root), run=run("a")))), where="answer")
     assert answer == Answer(kind="RefusedError", error=f"{project.root}: seen before")
 
 
@@ -98,7 +98,7 @@ def test_a_run_waits_for_those_that_it_follows(project: Project, monkeypatch: py
     builds = [replace(one, assets=BUILDS, profile="edge") for one in models]
     packs = [replace(one, assets=PACKS, profile="edge") for one in models]
     begun: list[Run] = []
-    side_by_side(project, [*models, *builds, *packs], begun.append, COMMAND)
+    parallel(project, [*models, *builds, *packs], begun.append, COMMAND)
     assert set(begun[:2]) == set(models)
     assert begun[2:4] == [builds[1], packs[1]], "what follows one model does not wait for the other"
     assert begun[4:] == [builds[0], packs[0]]
@@ -108,13 +108,13 @@ def test_what_follows_a_refused_run_never_begins(project: Project) -> None:
     begun: list[Run] = []
     runs = [run("refused"), replace(run("refused"), assets=BUILDS, profile="edge")]
     with pytest.raises(DataError):
-        side_by_side(project, runs, begun.append, COMMAND)
+        parallel(project, runs, begun.append, COMMAND)
     assert begun == runs[:1]
 
 
 def test_neighbours_that_may_go_on_beside_each_other_are_a_group() -> None:
     tables, pages = Run(("erp_tables",)), [Run(PAGES, workflow=name, profile="edge") for name in "ab"]
-    models = [run("a"), Run(("corpus", "baselines"), workflow="b", beside=True)]
+    models = [run("a"), Run(("corpus", "baselines"), workflow="b", parallel=True)]
     assert _groups([tables, *models, *pages]) == [[tables], models, *([one] for one in pages)]
 
 
