@@ -16,6 +16,7 @@ from pipelines.project.load import Project
 from pipelines.steps import classifiers, retrievers, trials
 from pipelines.steps.attestations import attest_bundle
 from pipelines.steps.configs import ENGINE_LIBRARIES, author_of, draft, resolved_profile, versions
+from pipelines.steps.derivations import derivation
 from pipelines.steps.judges import VALIDATION
 from pipelines.steps.searches import track
 from pipelines.steps.trials import Inputs, Trials, described
@@ -110,7 +111,10 @@ def _keep(found: SearchResult, calibrated: Calibrated, out: Path) -> None:
 
 
 def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
-    """The signed bundle of a build: `<workflow>--<profile>/`, `manifest.json`, `config.json`, `model.sig`."""
+    """The signed bundle of a build: `<workflow>--<profile>/`, `manifest.json`, `config.json`, `model.sig`.
+
+    What is said beside it is made too: attestations, and how a site computes the tuned weights.
+    """
     from release.bundles import assemble
     from release.signing import sign_bundle
 
@@ -140,4 +144,5 @@ def bundle(project: Project, workflow: str, profile_name: str) -> Entry:
 
     made = project.store.keep(bundle_name(workflow, profile_name), step, work)
     attest_bundle(project, workflow, profile_name, made, corpus)
+    derivation(project, workflow, profile_name)
     return made

@@ -135,12 +135,15 @@ def publish(project: Project) -> Published:
     release.refresh()
     release.approvals.pending()
     release.desk.catch_up()
-    show_in_mlflow(project)
+    with ThreadPoolExecutor(1) as beside:
+        shown = beside.submit(show_in_mlflow, project)
+        pulled = pulls(project)
+        shown.result()
     return Published(
         public=str(project.public),
         root=str(project.public / ROOT),
         assignments=tuple((one.site, one.version, before.get(one.site) != one.version) for one in written),
-        pulls=tuple(pulls(project)),
+        pulls=tuple(pulled),
     )
 
 

@@ -31,7 +31,7 @@ STEADY = 0.10
 QUIET = 0.10
 """A process that waited for a cpu for more than this share of the time was not alone."""
 ATTEMPTS = 3
-SECONDS = 3.0
+SECONDS = 2.0
 """Time per load that a fast model's queries fill."""
 TIMEOUT = 600.0
 """Seconds after which a latency process is killed, per attempt."""
