@@ -134,6 +134,6 @@ def outputs(
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             ids, mask = (t.to(compute.device) for t in pad([sequences[i] for i in rows], fill))
-            found[rows] = forward(ids, mask).cpu().numpy()
+            found[rows] = forward(ids, mask).float().cpu().numpy()
             report((start + len(rows)) / len(order))
     return found
