@@ -117,7 +117,7 @@ def outputs(
 
     Args:
         model: is left on `compute.device`, in evaluation mode.
-        forward: runs it: ids and mask [batch, tokens] to float32 [batch, width].
+        forward: runs it: ids and mask [batch, tokens] to [batch, width].
         width: of what it gives.
         sequences: token ids of each text.
         compute: what it is computed with, held by the caller.
