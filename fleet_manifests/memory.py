@@ -7,6 +7,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_blocks = 0
+"""How many blocks of `lent` this process is in."""
+
 
 def give_back() -> None:
     """Return freed memory to the system where the C library can (glibc).
@@ -24,13 +27,18 @@ def lent() -> Iterator[None]:
     """Give back what a block took, objects that refer to each other in a circle included.
 
     ONNX Runtime's optimizer leaves such a circle with 270 MB of a float32 model in it, which Python's collector may
-    not meet for a long time. Only what the block made is searched: objects that were there before are left out
-    (`gc.freeze`), among a few million of which a search takes a second.
+    not meet for a long time. Only what the outermost block made is searched: objects that were there before are left
+    out (`gc.freeze`), among a few million of which a search takes a second.
     """
-    gc.freeze()
+    global _blocks
+    if not _blocks:
+        gc.freeze()
+    _blocks += 1
     try:
         yield
     finally:
         gc.collect()
-        gc.unfreeze()
+        _blocks -= 1
+        if not _blocks:
+            gc.unfreeze()
         give_back()

@@ -10,14 +10,17 @@ from training.arguments import RetrieveArguments
 from training.bases import ResolvedBase
 from training.compute import choose, held
 from training.contrast import cosines
-from training.features import Progress, between, embed, load_tokenizer, require_length, tokenize
+from training.features import Progress, between
 from training.files import staged, write_json
+from training.frozen import Reader, embed_texts
 from training.lexical import Lexical
 from training.library import Library, Question, read_library
-from training.model import ATTENTION_WITHOUT_GRADIENTS, load_encoder
 from training.ranking import best_weight, figures, fuse, rank, z_scores
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from training.ranking import Scores
 
 SPLITS = ("validation", "test")
@@ -30,6 +33,8 @@ def rank_baselines(
     out: Path,
     arguments: RetrieveArguments | None = None,
     progress: Progress | None = None,
+    *,
+    frozen: Reader | None = None,
 ) -> None:
     """Rank the library for every validation and test question and write `rankings.json` and `scores.json`.
 
@@ -38,6 +43,7 @@ def rank_baselines(
 
     Args:
         arguments: of the tuned model; token limit, precision and threads are taken from it.
+        frozen: the base as a reader of texts; None: it is loaded here.
 
     Raises:
         DataError: the corpus cannot be used.
@@ -50,7 +56,9 @@ def rank_baselines(
     library = read_library(corpus)
     splits = {"validation": library.validation, "test": library.test}
     with staged(out) as partial:
-        dense = _cosines(library, splits, base, arguments, between(report, 0.0, 0.8))
+        texts = library.contents + [one.text for split in SPLITS for one in splits[split]]
+        vectors = frozen(texts) if frozen else _embedded(texts, base, arguments, between(report, 0.0, 0.8))
+        dense = _cosines(vectors, len(library.passages), splits)
         report(0.8, "BM25")
         index = Lexical(library.contents)
         lexical = {split: index.scores([one.text for one in some]) for split, some in splits.items()}
@@ -59,25 +67,20 @@ def rank_baselines(
     report(1.0, "baselines ranked")
 
 
-def _cosines(
-    library: Library,
-    splits: dict[str, tuple[Question, ...]],
-    base: ResolvedBase,
-    arguments: RetrieveArguments,
-    report: Progress,
-) -> dict[str, Scores]:
-    """Cosines of the questions of each split and all passages, by the frozen base."""
+def _embedded(
+    texts: Sequence[str], base: ResolvedBase, arguments: RetrieveArguments, report: Progress
+) -> NDArray[np.float32]:
+    """What the frozen base makes of texts."""
     compute = choose(arguments)
     with held(compute):
-        encoder = load_encoder(base.path, attention=ATTENTION_WITHOUT_GRADIENTS)
-        require_length(encoder, arguments.max_tokens)
-        tokenizer = load_tokenizer(base.path, arguments.max_tokens)
-        texts = library.contents + [one.text for split in SPLITS for one in splits[split]]
-        vectors = embed(encoder, tokenize(tokenizer, texts), compute, report)
-    passages, at = vectors[: len(library.passages)], len(library.passages)
-    found = {}
+        return embed_texts(texts, base, arguments, compute, report)
+
+
+def _cosines(vectors: NDArray[np.float32], passages: int, splits: dict[str, tuple[Question, ...]]) -> dict[str, Scores]:
+    """Cosines of the questions of each split and all passages, which come first."""
+    found, at = {}, passages
     for split in SPLITS:
-        found[split] = cosines(vectors[at : at + len(splits[split])], passages)
+        found[split] = cosines(vectors[at : at + len(splits[split])], vectors[:passages])
         at += len(splits[split])
     return found
 

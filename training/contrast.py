@@ -17,7 +17,9 @@ from training.library import Question
 from training.ranking import best_weight, figures, fuse, rank, z_scores
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from training.ranking import Scores
 
@@ -53,10 +55,15 @@ class Exam:
     """Token ids of the contents, at the length that sites read."""
     lexical: Scores
     """z-scores of BM25."""
+    start: NDArray[np.float32] | None = None
+    """What the frozen base makes of passages and questions, float32 [passages + questions, hidden]; None: not known."""
 
     def take(self, encoder: torch.nn.Module, compute: Compute) -> dict[str, float]:
         """The figures of an encoder, which is left in evaluation mode; every passage is embedded once."""
-        found = embed(encoder, self.passages + self.asked, compute)
+        return self.mark(embed(encoder, self.passages + self.asked, compute))
+
+    def mark(self, found: NDArray[np.float32]) -> dict[str, float]:
+        """The figures of what an encoder makes of passages and questions, in that order."""
         scores = z_scores(cosines(found[len(self.passages) :], found[: len(self.passages)]))
         weight = best_weight(self.questions, scores, self.lexical)
         fused = figures(self.questions, rank(fuse(scores, self.lexical, weight), 100))
@@ -164,7 +171,11 @@ def _trainer_type() -> Any:
 
         def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
             """Take the exam."""
-            metrics = self._exam.take(self.model.base_model.model.encoder, self._compute)
+            exam = self._exam
+            if self.state.global_step == 0 and exam.start is not None:
+                metrics = exam.mark(exam.start)
+            else:
+                metrics = exam.take(self.model.base_model.model.encoder, self._compute)
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
             return metrics
 

@@ -1,16 +1,17 @@
-"""Embeddings of a corpus by the frozen base: where a classifier's tuning starts, and a baseline that it must beat.
+"""Embeddings of a corpus by the frozen base: where a tuning starts, and a baseline that it must beat.
 
-Both need the same vectors, so a pipeline makes them once with `embed_frozen`.
+Both need the same vectors, so a pipeline makes them once: those of a classifier with `embed_frozen`, those of a
+retriever, whose passages come back in other libraries, with a `Reader` that remembers texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_manifests import IntegrityError
-from training.arguments import TuneArguments
+from training.arguments import Arguments, TuneArguments
 from training.bases import ResolvedBase
 from training.compute import Compute, choose, held
 from training.corpus import Corpus, read_corpus
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 EMBEDDINGS = "embeddings.npy"
 """float32 [rows, hidden]: the rows of `SPLITS`, one split after the other."""
 SPLITS = ("train", "validation", "test")
+Reader: TypeAlias = "Callable[[Sequence[str]], NDArray[np.float32]]"
+"""Texts to what the frozen base makes of them, float32 [texts, hidden], of any length."""
 
 
 def embed_frozen(corpus: Path, base: ResolvedBase, arguments: TuneArguments, out: Path) -> None:
@@ -84,10 +87,33 @@ def _embedded(
     progress: Progress | None,
 ) -> NDArray[np.float32]:
     """Compute them, one split after the other."""
+    texts = [row.text for split in splits for row in getattr(rows, split)]
+    return embed_texts(texts, base, arguments, compute, progress)
+
+
+def embed_texts(
+    texts: Sequence[str],
+    base: ResolvedBase,
+    arguments: Arguments,
+    compute: Compute,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Mean-pooled embeddings of texts by the frozen base, float32 [texts, hidden].
+
+    Args:
+        texts: what it reads.
+        base: the frozen base.
+        arguments: say where texts are cut.
+        compute: what they are computed with, held by the caller.
+        progress: told how far it is.
+
+    Raises:
+        IntegrityError: the base cannot be loaded.
+        UsageError: the base has fewer positions than `max_tokens`.
+    """
     encoder = load_encoder(base.path, attention=ATTENTION_WITHOUT_GRADIENTS)
     require_length(encoder, arguments.max_tokens)
     tokenizer = load_tokenizer(base.path, arguments.max_tokens)
-    texts = [row.text for split in splits for row in getattr(rows, split)]
     return embed(encoder, tokenize(tokenizer, texts), compute, progress)
 
 

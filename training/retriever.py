@@ -17,6 +17,7 @@ from training.contrast import Exam, RetrieverEpoch, run
 from training.epochs import best_of
 from training.features import Progress, between, fill_of, load_tokenizer, require_length, tokenize
 from training.files import staged
+from training.frozen import Reader
 from training.lexical import Lexical
 from training.library import Library, read_library
 from training.model import build_embedder, load_encoder
@@ -48,11 +49,20 @@ class RetrieverResult:
 
 
 def finetune_retriever(
-    corpus: Path, base: ResolvedBase, arguments: RetrieveArguments, out: Path, progress: Progress | None = None
+    corpus: Path,
+    base: ResolvedBase,
+    arguments: RetrieveArguments,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    frozen: Reader | None = None,
 ) -> RetrieverResult:
     """Tune a base on a library and its questions, and write the adapter folder `out`.
 
     The same corpus, base, arguments, machine and library versions give the same bytes.
+
+    Args:
+        frozen: the base as a reader of texts, for epoch 0; None: the encoder that is tuned reads them.
 
     Raises:
         DataError: nothing can be learned from the corpus.
@@ -67,7 +77,7 @@ def finetune_retriever(
     compute = choose(arguments)
     with staged(out) as partial, held(compute):
         report(0.0, f"{len(pairs)} pairs; looking for hard negatives")
-        model, epochs = _learn(library, pairs, base, arguments, compute, report)
+        model, epochs = _learn(library, pairs, base, arguments, compute, report, frozen)
         save_adapter(partial, model, base, arguments, _history(epochs, pairs, compute), RETRIEVER_LIBRARIES)
     best = best_of(epochs)
     report(1.0, f"tuned; nDCG@10 {best.ndcg_at_10:.4f} after epoch {best.epoch}")
@@ -82,6 +92,7 @@ def _learn(
     arguments: RetrieveArguments,
     compute: Compute,
     report: Progress,
+    frozen: Reader | None,
 ) -> tuple[torch.nn.Module, tuple[RetrieverEpoch, ...]]:
     """The PEFT model at its best epoch, and the figures of all."""
     from transformers import set_seed
@@ -92,7 +103,7 @@ def _learn(
     lexical = Lexical(library.contents)
     negatives = mine(pairs, library, lexical, arguments.negatives, arguments.seed)
     tokens = _tokens(library, pairs, negatives, base, arguments.train_tokens, fill_of(encoder))
-    exam = _exam(library, lexical, base, arguments.max_tokens)
+    exam = _exam(library, lexical, base, arguments.max_tokens, frozen)
     model = with_lora(build_embedder(encoder), arguments)
     with tempfile.TemporaryDirectory() as workdir:
         epochs = run(model, tokens, exam, arguments, compute, Path(workdir), between(report, PAIRS_SHARE, 1.0))
@@ -119,7 +130,7 @@ def _tokens(
     )
 
 
-def _exam(library: Library, lexical: Lexical, base: ResolvedBase, max_tokens: int) -> Exam:
+def _exam(library: Library, lexical: Lexical, base: ResolvedBase, max_tokens: int, frozen: Reader | None) -> Exam:
     """The validation questions, at the length that sites read."""
     tokenizer = load_tokenizer(base.path, max_tokens)
     texts = [question.text for question in library.validation]
@@ -128,6 +139,7 @@ def _exam(library: Library, lexical: Lexical, base: ResolvedBase, max_tokens: in
         asked=tokenize(tokenizer, texts),
         passages=tokenize(tokenizer, library.contents),
         lexical=z_scores(lexical.scores(texts)),
+        start=frozen(library.contents + texts) if frozen else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.project.load import Project
 from pipelines.steps.tracked import tracker
+from pipelines.steps.vectors import frozen_vectors
 from pipelines.store import Entry, Step
 from training.arguments import Arguments, RetrieveArguments, TuneArguments
 from training.bases import ResolvedBase, resolve
@@ -47,7 +48,7 @@ def baselines(project: Project, workflow: str) -> Entry:
         if isinstance(arguments, RetrieveArguments):
             from training.baselines_retrieval import rank_baselines
 
-            rank_baselines(corpus.path, base, out, arguments)
+            rank_baselines(corpus.path, base, out, arguments, frozen=frozen_vectors(project, base, arguments).of)
         else:
             from training.baselines import fit_baselines
 
@@ -92,7 +93,8 @@ def adapter(project: Project, workflow: str, progress: Progress | None = None) -
         if isinstance(arguments, RetrieveArguments):
             from training.retriever import finetune_retriever
 
-            finetune_retriever(corpus.path, base, arguments, out, progress)
+            read = frozen_vectors(project, base, arguments).of
+            finetune_retriever(corpus.path, base, arguments, out, progress, frozen=read)
         else:
             from training.finetune import finetune
 

@@ -23,6 +23,8 @@ from pipelines.project.load import Project
 from pipelines.steps import retrievers
 from pipelines.steps.configs import author_of, dimension, keys_of, retrieval_policy
 from pipelines.steps.library import passages as library_of
+from pipelines.steps.models import base_of
+from pipelines.steps.vectors import frozen_vectors
 from pipelines.store import Entry, Step
 
 if TYPE_CHECKING:
@@ -127,7 +129,8 @@ def _make(
     from runtimes.knowledge import disagreements
 
     contents = [passage.content for passage in library]
-    frozen = retrievers.frozen_vectors_of(project, workflow)  # the cosines that disagreements are told by
+    training = project.retriever(workflow).training
+    frozen = frozen_vectors(project, base_of(project, workflow), training)  # the cosines that disagreements are told by
     found = disagreements(library, frozen.of(contents), frozen.of)
     embedded = retrievers.vectors_of(project, workflow).of(contents)
     marked = tuple(passage.model_copy(update={"disagrees_with": found.get(passage.id, ())}) for passage in library)

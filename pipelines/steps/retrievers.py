@@ -22,7 +22,6 @@ from fleet_manifests.knowledge import PACK_FILE, library_digest
 from pipelines.corpora.library import PASSAGES_FILE, read_passages
 from pipelines.project.load import Project
 from pipelines.steps.configs import dimension, draft, retrieval_policy
-from pipelines.steps.models import base_of
 from pipelines.steps.pack_files import write
 from pipelines.steps.vectors import Vectors
 from pipelines.store import Entry, Step
@@ -127,35 +126,6 @@ def vectors_of(project: Project, workflow: str) -> Vectors:
 
     path = project.state / "vectors" / f"{model.digest.removeprefix('sha256:')}.db"
     return Vectors(path, embed, dimension(model.path))
-
-
-def frozen_vectors_of(project: Project, workflow: str) -> Vectors:
-    """The vectors that the base of a workflow gives as it is, each made once."""
-    base = base_of(project, workflow)
-    arguments = project.retriever(workflow).training
-
-    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-        import numpy as np
-
-        from training.compute import choose, held
-        from training.features import embed, load_tokenizer, tokenize
-        from training.model import ATTENTION_WITHOUT_GRADIENTS, load_encoder
-
-        compute = choose(arguments)
-        with held(compute):
-            tokenizer = load_tokenizer(base.path, arguments.max_tokens)
-            encoder = load_encoder(base.path, attention=ATTENTION_WITHOUT_GRADIENTS)
-            found = embed(encoder, tokenize(tokenizer, texts), compute)
-        unit: NDArray[np.float32] = found / np.linalg.norm(found, axis=1, keepdims=True)
-        return unit
-
-    path = project.state / "vectors" / f"base-{base.ref.digest.removeprefix('sha256:')}.db"
-    return Vectors(path, embed, hidden_size(base.path))
-
-
-def hidden_size(base: Path) -> int:
-    """Length of the vectors of a base."""
-    return int(json.loads((base / "config.json").read_text(encoding="utf-8"))["hidden_size"])
 
 
 def write_index(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.float32], config: PackConfig) -> Pack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_manifests import StorageError, digest_of
+from pipelines.project.load import Project
+from training.arguments import RetrieveArguments
+from training.bases import ResolvedBase
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,3 +82,27 @@ class Vectors:
                 yield cache
         except (OSError, sqlite3.Error) as exc:
             raise StorageError(f"{self._path}: {exc}; make room, or delete this cache: it is made again") from exc
+
+
+def frozen_vectors(project: Project, base: ResolvedBase, arguments: RetrieveArguments) -> Vectors:
+    """The vectors that a base gives as it is, of texts cut as the arguments say."""
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        from training.compute import choose, held
+        from training.frozen import embed_texts
+
+        compute = choose(arguments)
+        with held(compute):
+            found = embed_texts(texts, base, arguments, compute)
+        unit: NDArray[np.float32] = found / np.linalg.norm(found, axis=1, keepdims=True)
+        return unit
+
+    name = f"base-{base.ref.digest.removeprefix('sha256:')}-{arguments.max_tokens}-{arguments.precision}.db"
+    return Vectors(project.state / "vectors" / name, embed, hidden_size(base.path))
+
+
+def hidden_size(base: Path) -> int:
+    """Length of the vectors of a base."""
+    return int(json.loads((base / "config.json").read_text(encoding="utf-8"))["hidden_size"])

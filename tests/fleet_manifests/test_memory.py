@@ -52,6 +52,19 @@ def test_what_was_there_before_is_not_searched_and_not_lost_to_the_collector() -
     assert before() is None
 
 
+def test_blocks_in_each_other_search_what_the_outermost_made() -> None:
+    before = circle()
+    with lent():
+        frozen = gc.get_freeze_count()
+        with lent():
+            inside = circle()
+        assert inside() is None
+        assert gc.get_freeze_count() == frozen, "what was there before is still left out"
+        between = circle()
+    assert between() is None
+    assert before() is not None and gc.get_freeze_count() == 0
+
+
 def test_a_block_that_fails_gives_back_as_well() -> None:
     found: list[weakref.ref[Node]] = []
     with pytest.raises(ValueError, match="broken"), lent():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fleet_manifests import StorageError
-from pipelines.steps.vectors import BATCH, Vectors
+from pipelines.steps.vectors import BATCH, Vectors, frozen_vectors
+from training.arguments import RetrieveArguments
 
 pytestmark = pytest.mark.unit
 
@@ -67,3 +70,22 @@ def test_vectors_of_another_length_are_made_anew(tmp_path: Path) -> None:
     Vectors(tmp_path / "v.db", Model(), 2).of(["a"])
     wider = Vectors(tmp_path / "v.db", lambda texts: np.ones((len(texts), 3), np.float32), 3)
     assert wider.of(["a"]).shape == (1, 3)
+
+
+def test_a_base_reads_each_length_of_text_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors of texts that were cut elsewhere, or computed in another precision, are other vectors."""
+    (tmp_path / "config.json").write_text('{"hidden_size": 2}')
+    base: Any = SimpleNamespace(path=tmp_path, ref=SimpleNamespace(digest="sha256:ab"))
+    project: Any = SimpleNamespace(state=tmp_path)
+    lengths: list[int] = []
+
+    def embed(texts: Sequence[str], base: object, arguments: RetrieveArguments, compute: object) -> np.ndarray:
+        lengths.append(arguments.max_tokens)
+        return np.array([[3.0, 4.0]] * len(texts), np.float32)
+
+    monkeypatch.setattr("training.frozen.embed_texts", embed)
+    for tokens in (16, 32, 16):
+        arguments = RetrieveArguments(max_tokens=tokens, precision="fp32")
+        found = frozen_vectors(project, base, arguments).of(["a"])
+        assert found == pytest.approx(np.array([[0.6, 0.8]]))
+    assert lengths == [16, 32]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fleet_manifests import DataError, UsageError
 from training.arguments import RetrieveArguments
@@ -26,6 +29,22 @@ def ranked(
     out = tmp_path_factory.mktemp("baselines") / "out"
     rank_baselines(library, base, out, retrieve_arguments)
     return out
+
+
+def test_a_reader_of_the_frozen_base_gives_the_same(
+    ranked: Path, library: Path, base: ResolvedBase, retrieve_arguments: RetrieveArguments, tmp_path: Path
+) -> None:
+    from training.compute import choose, held
+    from training.frozen import embed_texts
+
+    compute = choose(retrieve_arguments)
+
+    def reader(texts: Sequence[str]) -> NDArray[np.float32]:
+        with held(compute):
+            return 2 * embed_texts(texts, base, retrieve_arguments, compute)
+
+    rank_baselines(library, base, tmp_path / "out", retrieve_arguments, frozen=reader)
+    assert read(tmp_path / "out") == read(ranked)
 
 
 def read(path: Path) -> dict[str, dict[str, dict[str, list[str]]]]:

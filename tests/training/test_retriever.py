@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fleet_manifests import DataError, IntegrityError, UsageError
 from training import retriever as module
@@ -90,6 +94,30 @@ def test_epoch_zero_is_the_frozen_base(
     assert scores["frozen_dense"]["validation"]["ndcg_at_10"] == pytest.approx(first.dense_ndcg_at_10, abs=1e-6)
     assert scores["frozen_fused"]["validation"]["ndcg_at_10"] == pytest.approx(first.ndcg_at_10, abs=1e-6)
     assert scores["frozen_fused"]["dense_weight"] == first.dense_weight
+
+
+def test_epoch_zero_takes_the_frozen_base_from_a_reader(
+    library: Path, base: ResolvedBase, retrieve_arguments: RetrieveArguments, tmp_path: Path
+) -> None:
+    from training.compute import choose, held
+    from training.frozen import embed_texts
+
+    arguments = retrieve_arguments.model_copy(update={"epochs": 1, "precision": "fp32"})
+    asked: list[list[str]] = []
+
+    def read(texts: Sequence[str]) -> NDArray[np.float32]:
+        asked.append(list(texts))
+        compute = choose(arguments)
+        with held(compute):
+            return 3 * embed_texts(texts, base, arguments, compute)
+
+    alone = finetune_retriever(library, base, arguments, tmp_path / "alone")
+    given = finetune_retriever(library, base, arguments, tmp_path / "given", frozen=read)
+    assert len(asked) == 1
+    for one, other in zip(alone.epochs, given.epochs, strict=True):
+        assert asdict(one) == pytest.approx(asdict(other), abs=1e-6)
+    weights = "adapter_model.safetensors"
+    assert digests(tmp_path / "alone")[weights] == digests(tmp_path / "given")[weights]
 
 
 def test_the_saved_weights_are_those_of_the_best_epoch(
