@@ -170,8 +170,8 @@ def fit_lexical_head(corpus: Path, merged: Path, arguments: TuneArguments) -> Fi
 def _logits(
     merged: Path, classes: int, sequences: Sequence[Sequence[int]], arguments: TuneArguments
 ) -> NDArray[np.float32]:
-    """The logits [rows, classes] of a merged model, in the precision of its tuning: they only choose a head."""
-    compute = choose(arguments)
+    """The logits [rows, classes] of a merged model, in float32 whatever it was tuned in: as the graph computes them."""
+    compute = replace(choose(arguments), precision="fp32")
     model = load_merged(merged)
     with held(compute):
         return outputs(model, model, classes, sequences, compute)
