@@ -426,6 +426,17 @@ def test_a_project_that_changes_during_a_search_ends_it(project: Callable[..., P
         builds.quantized_model(made, "triage", "edge")
 
 
+def test_the_same_process_does_the_next_search_by_what_the_project_says_then(project: Callable[..., Project]) -> None:
+    made = searched(project, "fp32")
+    builds.quantized_model(made, "triage", "edge")
+    process = trials._process(trials.WORKER)._process
+    assert process is not None
+    path = made.root / "workflows" / "triage.yaml"
+    path.write_text(path.read_text().replace("floor: 0.5", "floor: 0.4"))
+    assert not builds.quantized_model(load_project(made.root), "triage", "edge").reused
+    assert trials._process(trials.WORKER)._process is process and process.poll() is None
+
+
 def test_every_trial_is_in_mlflow(project: Callable[..., Project]) -> None:
     from mlflow import MlflowClient
 
