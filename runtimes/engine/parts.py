@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from fleet_manifests import IntegrityError, SessionConfig, WordEmbeddings, digest_of
 from fleet_manifests.memory import give_back
-from runtimes.engine.words import Words, frame_of
+from runtimes.engine.words import open_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,15 +52,16 @@ class SharedTokenizer:
         Raises:
             ValueError: it is not a tokenizer.
         """
+        self._max_tokens = max_tokens
+        self._words = open_words(raw)
+        if self._words is not None and max_tokens > self._words.frame:
+            return
         from tokenizers import Tokenizer
 
+        self._words = None
         self._tokenizer = Tokenizer.from_buffer(raw)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
-        self._max_tokens = max_tokens
-        around = frame_of(raw)
-        room = around is not None and max_tokens > len(around[0]) + len(around[1])
-        self._words = Words(self._tokenizer, *around) if around is not None and room else None
 
     def encode(self, text: str) -> tuple[list[int], bool]:
         """Token ids, special ones included, and whether the text was cut.
@@ -68,9 +69,8 @@ class SharedTokenizer:
         Raises:
             TypeError: the text is not valid Unicode.
         """
-        known = self._words.encode(text, self._max_tokens) if self._words is not None else None
-        if known is not None:
-            return known
+        if self._words is not None:
+            return self._words.encode(text, self._max_tokens) or self._words.read(text, self._max_tokens)
         encoding = self._tokenizer.encode(text)
         return encoding.ids, bool(encoding.overflowing)
 

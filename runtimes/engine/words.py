@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from fleet_manifests import digest_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,13 +32,13 @@ SHORT = 3
 
 
 class Words:
-    """The words that one tokenizer has read. Safe to share between threads."""
+    """A tokenizer that neither cuts nor pads, and the words that it has read. Safe to share between threads."""
 
     def __init__(self, tokenizer: Tokenizer, first: Sequence[int], last: Sequence[int], most: int = MOST) -> None:
         """Start with none.
 
         Args:
-            tokenizer: reads word by word (`frame_of`).
+            tokenizer: reads word by word (`frame_of`), and the whole text.
             first: ids before a text.
             last: ids after a text.
             most: words that are kept.
@@ -46,8 +49,13 @@ class Words:
         self._ids: dict[str, tuple[int, ...]] = {"": ()}
         self._changing = threading.Lock()
 
+    @property
+    def frame(self) -> int:
+        """Special tokens around a text."""
+        return len(self._first) + len(self._last)
+
     def encode(self, text: str, max_tokens: int) -> tuple[list[int], bool] | None:
-        """Token ids, special ones included, and whether the text was cut; None: ask the tokenizer.
+        """Token ids, special ones included, and whether the text was cut; None: too much of it is new, `read` it.
 
         Raises:
             TypeError: a word is not valid Unicode.
@@ -62,7 +70,19 @@ class Words:
                 found[place] = self._learn(words[place])
             if None in found:
                 return None
-        ids = list(chain(self._first, *found))  # type: ignore[arg-type]
+        return self._framed(list(chain(self._first, *found)), max_tokens)  # type: ignore[arg-type]
+
+    def read(self, text: str, max_tokens: int) -> tuple[list[int], bool]:
+        """The same for any text, by the tokenizer itself.
+
+        Raises:
+            TypeError: the text is not valid Unicode.
+        """
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._framed([*self._first, *ids], max_tokens)
+
+    def _framed(self, ids: list[int], max_tokens: int) -> tuple[list[int], bool]:
+        """Ids after those that come first, cut where there are too many, and those that come last."""
         room = max_tokens - len(self._last)
         cut = len(ids) > room
         del ids[room:]
@@ -73,10 +93,7 @@ class Words:
         """The ids of a word, mostly kept for the next time in the place of the oldest one; None: it is too long."""
         if len(word) > LONGEST:
             return None
-        encoding = self._tokenizer.encode(word, add_special_tokens=False)
-        if encoding.overflowing:  # the tokenizer cuts at the length of a text
-            return None
-        ids = tuple(encoding.ids)
+        ids = tuple(self._tokenizer.encode(word, add_special_tokens=False).ids)
         if len(word) > SHORT and any(map(str.isdigit, word)):
             return ids
         with self._changing:
@@ -86,13 +103,44 @@ class Words:
         return ids
 
 
-def frame_of(raw: bytes) -> tuple[list[int], list[int]] | None:
+_open: WeakValueDictionary[str, Words] = WeakValueDictionary()
+"""Those in use, by digest of what the `tokenizer.json` says but for cutting and padding."""
+_opening = threading.Lock()
+
+
+def open_words(raw: bytes) -> Words | None:
+    """The words of a `tokenizer.json`, in memory once, whatever lengths its texts are cut at (a tokenizer takes 8 MB).
+
+    None: it does not read word by word.
+
+    Raises:
+        ValueError: it is not a tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    told = json.loads(raw)
+    if not isinstance(told, dict):
+        raise ValueError("an object was expected")
+    around = frame_of(told)
+    if around is None:
+        return None
+    key = digest_of(json.dumps(told | {"truncation": None, "padding": None}).encode())
+    with _opening:
+        found = _open.get(key)
+        if found is None:
+            tokenizer = Tokenizer.from_buffer(raw)
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+            found = _open[key] = Words(tokenizer, *around)
+    return found
+
+
+def frame_of(told: Mapping[str, Any]) -> tuple[list[int], list[int]] | None:
     """The ids before and after a text by a `tokenizer.json` that reads word by word; None where it does not.
 
     Spaces must be what `BertPreTokenizer` splits at, and no part may look beyond a word: `BertNormalizer`,
     `WordPiece`, a template of special tokens around the text, added tokens without spaces.
     """
-    told = json.loads(raw)
     parts = {name: (told.get(name) or {}).get("type") for name in ("normalizer", "pre_tokenizer", "model")}
     if parts != {"normalizer": "BertNormalizer", "pre_tokenizer": "BertPreTokenizer", "model": "WordPiece"}:
         return None

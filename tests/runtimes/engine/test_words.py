@@ -74,10 +74,10 @@ def test_numbers_are_read_and_not_kept() -> None:
 
 def test_long_words_are_neither_kept_nor_cut_wrongly() -> None:
     words = Words(written(), [2], [3])
-    assert words.encode("a" * (LONGEST + 1), 512) is None
-    tokenizer = written()
-    tokenizer.enable_truncation(5)
-    assert Words(tokenizer, [2], [3]).encode("a" * 10, 5) is None
+    long = "a" * (LONGEST + 1)
+    assert words.encode(long, 512) is None
+    assert words.read(long, 512) == (written().encode(long).ids, False)
+    assert words.encode("a" * 10, 5) == ([2, *written().encode("a" * 10).ids[1:4], 3], True)
 
 
 def test_only_so_many_words_are_kept() -> None:
@@ -134,13 +134,28 @@ def test_a_lone_surrogate_is_refused() -> None:
 )
 def test_a_tokenizer_that_may_look_beyond_a_word_is_always_asked(part: str, value: object) -> None:
     told = json.loads(raw())
-    assert frame_of(json.dumps(told).encode()) == ([2], [3])
-    assert frame_of(json.dumps(told | {part: value}).encode()) is None
+    assert frame_of(told) == ([2], [3])
+    assert frame_of(told | {part: value}) is None
 
 
 def test_the_older_form_of_the_frame_is_known_too() -> None:
     processor = {"type": "BertProcessing", "cls": ["[CLS]", 2], "sep": ["[SEP]", 3]}
-    assert frame_of(json.dumps(json.loads(raw()) | {"post_processor": processor}).encode()) == ([2], [3])
+    assert frame_of(json.loads(raw()) | {"post_processor": processor}) == ([2], [3])
+
+
+def test_engines_that_cut_at_other_lengths_share_one_tokenizer() -> None:
+    def cutting(most: int) -> SharedTokenizer:
+        tokenizer = written()
+        tokenizer.enable_truncation(most)  # as the file of a workflow says
+        return SharedTokenizer(tokenizer.to_str().encode(), most)
+
+    short, long = cutting(5), cutting(16)
+    assert short._words is long._words
+    text = "pallet short ab ab ab ab"
+    for shared, most in ((short, 5), (long, 16)):
+        plain = written()
+        plain.enable_truncation(most)
+        assert shared.encode(text) == (plain.encode(text).ids, bool(plain.encode(text).overflowing))
 
 
 def test_an_engine_file_is_read_once(tmp_path: Path) -> None:
