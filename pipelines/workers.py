@@ -120,11 +120,16 @@ def pool(
             worker.end()
 
 
-def hold(memory: int) -> None:
-    """Let this process hold at most so many bytes of data, where nothing else holds it to less."""
+def hold(memory: int, *, again: bool = False) -> None:
+    """Let this process hold at most so many bytes of data, where nothing else holds it to less.
+
+    Args:
+        memory: bytes.
+        again: a later call may allow more; otherwise nothing in the process can.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most if again else limit))
 
 
 def serve(answer: Callable[[bytes], bytes]) -> None:

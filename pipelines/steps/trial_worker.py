@@ -76,7 +76,7 @@ def meant(project: Project, workflow: str) -> str:
 def do_job(job: Job) -> Answer:
     """Do a job, or write down why it cannot be done; a death of this process can only be the recipe's."""
     work: Callable[[Job], object] = {"prepare": _prepare, "build": _build, "evaluate": _evaluate}[job.action]
-    hold(job.memory_mb * 2**20)
+    hold(job.memory_mb * 2**20, again=True)
     try:
         with lent():
             _or_why_not(Path(job.out), lambda: work(job))
@@ -103,8 +103,7 @@ def _build(job: Job) -> None:
     from quantize.recipes import recipe_of
 
     recipe = recipe_of(job.recipe)
-    tokens = _project_of(job).workflow(job.workflow).training.max_tokens
-    samples = _samples(job.model, tokens, *_judge_of(job)) if recipe.needs_texts else ()
+    samples = _samples(job.model, *_judge_of(job)) if recipe.needs_texts else ()
     prepared = Path(job.folder) if job.folder else None
     apply(recipe, Path(job.model), Path(job.out), samples, prepared=prepared)
 
@@ -123,7 +122,7 @@ def _evaluate(job: Job) -> None:
         one.compare,
         margin=one.margin,
         confidence=one.confidence,
-        seed=_project_of(job).settings.seed,
+        seed=_project(job.project, job.workflow, job.meant).settings.seed,
     )
     gate, whole = found.gate, found.rows == len(one.texts)
     if gate.verdict is not Verdict.FAIL:
@@ -141,40 +140,36 @@ def _evaluate(job: Job) -> None:
         one.save(Path(job.out))
 
 
-def _project_of(job: Job) -> Project:
-    """The project.
+def _judge_of(job: Job) -> tuple[str, str, str, str, str]:
+    """What a judge is made of."""
+    return job.project, job.workflow, job.meant, job.corpus, job.unquantized
+
+
+@lru_cache(maxsize=1)
+def _project(folder: str, workflow: str, said: str) -> Project:
+    """The project, which says of a workflow's builds what was meant.
 
     Raises:
-        UsageError: its files are not those that were meant.
+        UsageError: its files are not those that were meant. That is not kept: they may be so again.
     """
-    project = _project(job.project, job.meant)
-    if meant(project, job.workflow) != job.meant:
+    project = load_project(Path(folder))
+    if meant(project, workflow) != said:
         raise UsageError(f"{project.root}: its files were changed during the search; build again")
     return project
 
 
-def _judge_of(job: Job) -> tuple[str, str, str, str, str]:
-    """What a judge is made of."""
-    _project_of(job)
-    return job.project, job.meant, job.workflow, job.corpus, job.unquantized
+@lru_cache(maxsize=1)
+def _judge(project: str, workflow: str, said: str, corpus: str, unquantized: str) -> Judge:
+    return judge_of(_project(project, workflow, said), workflow, Path(corpus), Path(unquantized))
 
 
 @lru_cache(maxsize=1)
-def _project(folder: str, meant: str) -> Project:
-    """The project as it was when it was first meant so."""
-    return load_project(Path(folder))
-
-
-@lru_cache(maxsize=1)
-def _judge(project: str, meant: str, workflow: str, corpus: str, unquantized: str) -> Judge:
-    return judge_of(_project(project, meant), workflow, Path(corpus), Path(unquantized))
-
-
-@lru_cache(maxsize=1)
-def _samples(model: str, max_tokens: int, *judge: str) -> list[list[int]]:
+def _samples(model: str, *judge: str) -> list[list[int]]:
     """Token ids of the training texts, which that judge knows."""
     from quantize.folder import TOKENIZER, tokenize
 
+    folder, workflow, said, *_ = judge
+    max_tokens = _project(folder, workflow, said).workflow(workflow).training.max_tokens
     return tokenize(Path(model) / TOKENIZER, _judge(*judge).training_texts(), max_tokens)
 
 

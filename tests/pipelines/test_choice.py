@@ -426,6 +426,17 @@ def test_a_project_that_changes_during_a_search_ends_it(project: Callable[..., P
         builds.quantized_model(made, "triage", "edge")
 
 
+def test_a_project_that_was_changed_back_is_built_again(project: Callable[..., Project]) -> None:
+    made = searched(project, "fp32")
+    path = made.root / "workflows" / "triage.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("floor: 0.5", "floor: 0.4"))
+    with pytest.raises(LadingError, match="build again"):
+        builds.quantized_model(made, "triage", "edge")
+    path.write_text(before)
+    assert not builds.quantized_model(made, "triage", "edge").reused
+
+
 def test_the_same_process_does_the_next_search_by_what_the_project_says_then(project: Callable[..., Project]) -> None:
     made = searched(project, "fp32")
     builds.quantized_model(made, "triage", "edge")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
@@ -99,3 +100,19 @@ def test_a_pool_has_as_many_jobs_done_at_a_time_as_it_has_workers() -> None:
     for process in living:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+HELD = """
+import resource
+from pipelines.workers import hold
+hold(2**30, again=True)
+hold(2**31, again=True)
+print(resource.getrlimit(resource.RLIMIT_DATA)[0] == 2**31)
+hold(2**30)
+print(resource.getrlimit(resource.RLIMIT_DATA) == (2**30, 2**30))
+"""
+
+
+def test_a_limit_may_be_raised_only_where_that_was_said() -> None:
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
