@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from training.arguments import RetrieveArguments
 from training.bases import ResolvedBase
-from training.compute import choose, held
 from training.contrast import cosines
 from training.features import Progress, between
 from training.files import staged, write_json
-from training.frozen import Reader, embed_texts
+from training.frozen import Reader, reader
 from training.lexical import Lexical
 from training.library import Library, Question, read_library
 from training.ranking import best_weight, figures, fuse, rank, z_scores
@@ -57,23 +56,14 @@ def rank_baselines(
     splits = {"validation": library.validation, "test": library.test}
     with staged(out) as partial:
         texts = library.contents + [one.text for split in SPLITS for one in splits[split]]
-        vectors = frozen(texts) if frozen else _embedded(texts, base, arguments, between(report, 0.0, 0.8))
-        dense = _cosines(vectors, len(library.passages), splits)
+        read = frozen or reader(base, arguments, between(report, 0.0, 0.8))
+        dense = _cosines(read(texts), len(library.passages), splits)
         report(0.8, "BM25")
         index = Lexical(library.contents)
         lexical = {split: index.scores([one.text for one in some]) for split, some in splits.items()}
         found, weight = _rankings(splits, dense, lexical)
         _write(partial, library, splits, found, weight)
     report(1.0, "baselines ranked")
-
-
-def _embedded(
-    texts: Sequence[str], base: ResolvedBase, arguments: RetrieveArguments, report: Progress
-) -> NDArray[np.float32]:
-    """What the frozen base makes of texts."""
-    compute = choose(arguments)
-    with held(compute):
-        return embed_texts(texts, base, arguments, compute, report)
 
 
 def _cosines(vectors: NDArray[np.float32], passages: int, splits: dict[str, tuple[Question, ...]]) -> dict[str, Scores]:

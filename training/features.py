@@ -117,7 +117,7 @@ def outputs(
 
     Args:
         model: is left on `compute.device`, in evaluation mode.
-        forward: runs it: ids and mask [batch, tokens] to [batch, width].
+        forward: runs it: ids and mask [batch, tokens] to float32 [batch, width].
         width: of what it gives.
         sequences: token ids of each text.
         compute: what it is computed with, held by the caller.
@@ -134,6 +134,6 @@ def outputs(
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             ids, mask = (t.to(compute.device) for t in pad([sequences[i] for i in rows], fill))
-            found[rows] = forward(ids, mask).float().cpu().numpy()
+            found[rows] = forward(ids, mask).cpu().numpy()
             report((start + len(rows)) / len(order))
     return found

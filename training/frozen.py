@@ -88,29 +88,34 @@ def _embedded(
 ) -> NDArray[np.float32]:
     """Compute them, one split after the other."""
     texts = [row.text for split in splits for row in getattr(rows, split)]
-    return embed_texts(texts, base, arguments, compute, progress)
+    return _read_texts(texts, base, arguments, compute, progress)
 
 
-def embed_texts(
-    texts: Sequence[str],
-    base: ResolvedBase,
-    arguments: Arguments,
-    compute: Compute,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Mean-pooled embeddings of texts by the frozen base, float32 [texts, hidden].
+def reader(base: ResolvedBase, arguments: Arguments, progress: Progress | None = None) -> Reader:
+    """The frozen base as a reader of texts; it is loaded for each call.
 
     Args:
-        texts: what it reads.
         base: the frozen base.
-        arguments: say where texts are cut.
-        compute: what they are computed with, held by the caller.
+        arguments: say where texts are cut and what they are computed with.
         progress: told how far it is.
 
-    Raises:
+    Raises, when it reads:
         IntegrityError: the base cannot be loaded.
         UsageError: the base has fewer positions than `max_tokens`.
     """
+
+    def read(texts: Sequence[str]) -> NDArray[np.float32]:
+        compute = choose(arguments)
+        with held(compute):
+            return _read_texts(texts, base, arguments, compute, progress)
+
+    return read
+
+
+def _read_texts(
+    texts: Sequence[str], base: ResolvedBase, arguments: Arguments, compute: Compute, progress: Progress | None
+) -> NDArray[np.float32]:
+    """Mean-pooled embeddings of texts, float32 [texts, hidden]; the caller holds `compute`."""
     encoder = load_encoder(base.path, attention=ATTENTION_WITHOUT_GRADIENTS)
     require_length(encoder, arguments.max_tokens)
     tokenizer = load_tokenizer(base.path, arguments.max_tokens)

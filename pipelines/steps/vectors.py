@@ -90,12 +90,9 @@ def frozen_vectors(project: Project, base: ResolvedBase, arguments: RetrieveArgu
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
 
-        from training.compute import choose, held
-        from training.frozen import embed_texts
+        from training.frozen import reader
 
-        compute = choose(arguments)
-        with held(compute):
-            found = embed_texts(texts, base, arguments, compute)
+        found = reader(base, arguments)(texts)
         unit: NDArray[np.float32] = found / np.linalg.norm(found, axis=1, keepdims=True)
         return unit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,11 +79,11 @@ def test_a_base_reads_each_length_of_text_by_itself(tmp_path: Path, monkeypatch:
     project: Any = SimpleNamespace(state=tmp_path)
     lengths: list[int] = []
 
-    def embed(texts: Sequence[str], base: object, arguments: RetrieveArguments, compute: object) -> np.ndarray:
+    def reader(base: object, arguments: RetrieveArguments) -> Callable[[Sequence[str]], np.ndarray]:
         lengths.append(arguments.max_tokens)
-        return np.array([[3.0, 4.0]] * len(texts), np.float32)
+        return lambda texts: np.array([[3.0, 4.0]] * len(texts), np.float32)
 
-    monkeypatch.setattr("training.frozen.embed_texts", embed)
+    monkeypatch.setattr("training.frozen.reader", reader)
     for tokens in (16, 32, 16):
         arguments = RetrieveArguments(max_tokens=tokens, precision="fp32")
         found = frozen_vectors(project, base, arguments).of(["a"])

@@ -34,16 +34,12 @@ def ranked(
 def test_a_reader_of_the_frozen_base_gives_the_same(
     ranked: Path, library: Path, base: ResolvedBase, retrieve_arguments: RetrieveArguments, tmp_path: Path
 ) -> None:
-    from training.compute import choose, held
-    from training.frozen import embed_texts
+    from training.frozen import reader
 
-    compute = choose(retrieve_arguments)
+    def twice(texts: Sequence[str]) -> NDArray[np.float32]:
+        return 2 * reader(base, retrieve_arguments)(texts)
 
-    def reader(texts: Sequence[str]) -> NDArray[np.float32]:
-        with held(compute):
-            return 2 * embed_texts(texts, base, retrieve_arguments, compute)
-
-    rank_baselines(library, base, tmp_path / "out", retrieve_arguments, frozen=reader)
+    rank_baselines(library, base, tmp_path / "out", retrieve_arguments, frozen=twice)
     assert read(tmp_path / "out") == read(ranked)
 
 

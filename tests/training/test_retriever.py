@@ -99,17 +99,14 @@ def test_epoch_zero_is_the_frozen_base(
 def test_epoch_zero_takes_the_frozen_base_from_a_reader(
     library: Path, base: ResolvedBase, retrieve_arguments: RetrieveArguments, tmp_path: Path
 ) -> None:
-    from training.compute import choose, held
-    from training.frozen import embed_texts
+    from training.frozen import reader
 
     arguments = retrieve_arguments.model_copy(update={"epochs": 1, "precision": "fp32"})
     asked: list[list[str]] = []
 
     def read(texts: Sequence[str]) -> NDArray[np.float32]:
         asked.append(list(texts))
-        compute = choose(arguments)
-        with held(compute):
-            return 3 * embed_texts(texts, base, arguments, compute)
+        return 3 * reader(base, arguments)(texts)
 
     alone = finetune_retriever(library, base, arguments, tmp_path / "alone")
     given = finetune_retriever(library, base, arguments, tmp_path / "given", frozen=read)
