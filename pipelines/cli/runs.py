@@ -30,7 +30,7 @@ ENTRIES_TAG = "lading/entries"
 
 
 def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], None]) -> None:
-    """Materialize run after run, or side by side, but for those that succeeded before on the same store entries.
+    """Materialize run after run, or in parallel, but for those that succeeded before on the same store entries.
 
     Args:
         project: the project; the caller holds its lock.
@@ -60,7 +60,7 @@ def execute(project: Project, runs: Sequence[Run], said: Callable[[int, Run], No
 
 
 def _groups(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs in their order; neighbours that may go on beside each other are a group."""
+    """Runs in their order; neighbours that may go on in parallel are a group."""
     kinds = itertools.groupby(enumerate(runs), lambda one: -1 if one[1].parallel else one[0])
     return [[run for _, run in group] for _, group in kinds]
 
